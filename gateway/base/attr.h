@@ -1,0 +1,19 @@
+/**
+ * Compiler attributes under one name each. Other files use no `__attribute__` of their own.
+ */
+#ifndef CORRAL_BASE_ATTR_H
+#define CORRAL_BASE_ATTR_H
+
+#define MUST_USE __attribute__((warn_unused_result))
+#define PRINTF_LIKE(format_index, first_argument)                                                  \
+    __attribute__((format(printf, format_index, first_argument)))
+#define NO_RETURN __attribute__((noreturn))
+#define LIKELY(x) __builtin_expect(!!(x), 1)
+#define UNLIKELY(x) __builtin_expect(!!(x), 0)
+
+/** The struct that holds `member`, from a pointer to that member. */
+#define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
+
+#define ARRAY_LEN(array) (sizeof(array) / sizeof((array)[0]))
+
+#endif

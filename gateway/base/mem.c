@@ -1,0 +1,69 @@
+#include "base/mem.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { EXIT_OUT_OF_MEMORY = 70 };
+
+NO_RETURN static void out_of_memory(void)
+{
+    static const char line[] = "{\"level\":\"error\",\"event\":\"memory.exhausted\",\"detail\":"
+                               "\"a small allocation failed; giving up\"}\n";
+
+    if (write(STDERR_FILENO, line, sizeof(line) - 1) < 0) {
+        _exit(EXIT_OUT_OF_MEMORY);
+    }
+    _exit(EXIT_OUT_OF_MEMORY);
+}
+
+void *xcalloc(size_t count, size_t size)
+{
+    void *memory = calloc(count, size);
+
+    if (memory == NULL) {
+        out_of_memory();
+    }
+    return memory;
+}
+
+void *xrealloc(void *old, size_t new_size)
+{
+    void *memory = realloc(old, new_size);
+
+    if (memory == NULL && new_size > 0) {
+        out_of_memory();
+    }
+    return memory;
+}
+
+char *xstrndup(const char *bytes, size_t len)
+{
+    char *copy = xcalloc(1, len + 1);
+
+    if (len > 0) {
+        memcpy(copy, bytes, len);
+    }
+    return copy;
+}
+
+char *xstrdup(const char *text)
+{
+    return xstrndup(text, strlen(text));
+}
+
+void *xgrow(void *items, size_t count, size_t *capacity, size_t item_size)
+{
+    if (count < *capacity) {
+        return items;
+    }
+    size_t next = *capacity == 0 ? 8 : *capacity * 2;
+
+    if (next > SIZE_MAX / item_size) {
+        out_of_memory();
+    }
+    *capacity = next;
+    return xrealloc(items, next * item_size);
+}

@@ -1,0 +1,162 @@
+#include "base/arena.h"
+#include "base/base64.h"
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/list.h"
+#include "base/slice.h"
+#include "base/utf8.h"
+#include "unit.h"
+
+START_TEST(numbers_are_digits_only)
+{
+    static const struct {
+        const char *text;
+        enum corral_err err;
+        uint64_t value;
+    } cases[] = {
+        {"0", CE_OK, 0},
+        {"0002", CE_OK, 2},
+        {"18446744073709551615", CE_OK, UINT64_MAX},
+        {"18446744073709551616", CE_OVERFLOW, 0},
+        {"", CE_NOT_A_NUMBER, 0},
+        {"+2", CE_NOT_A_NUMBER, 0},
+        {" 2", CE_NOT_A_NUMBER, 0},
+        {"2 ", CE_NOT_A_NUMBER, 0},
+        {"0x2", CE_NOT_A_NUMBER, 0},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        uint64_t value = 0;
+
+        ck_assert_int_eq(slice_parse_u64(slice_str(cases[i].text), &value), cases[i].err);
+        ck_assert_uint_eq(value, cases[i].value);
+    }
+}
+END_TEST
+
+START_TEST(buffers_stop_at_their_maximum)
+{
+    struct buf b = buf_make(1000);
+
+    for (int i = 0; i < 100; i++) {
+        ck_assert_int_eq(buf_append_str(&b, "0123456789"), CE_OK);
+    }
+    ck_assert_int_eq(buf_append_str(&b, "x"), CE_TOO_LARGE);
+    ck_assert_uint_eq(b.len, 1000);
+    buf_consume(&b, 995);
+    ck_assert(slice_eq_str(buf_slice(&b), "56789"));
+    ck_assert_int_eq(buf_append_str(&b, "abc"), CE_OK);
+    ck_assert(slice_eq_str(buf_slice(&b), "56789abc"));
+    buf_finish(&b);
+    ck_assert_ptr_null(b.data);
+}
+END_TEST
+
+START_TEST(json_text_is_escaped)
+{
+    struct buf b = buf_make(1000);
+
+    ck_assert_int_eq(buf_append_json(&b, slice_of("a\"b\\\n\x01\x7f\xff\xc3\xa9", 10)), CE_OK);
+    ck_assert(slice_eq_str(buf_slice(&b), "a\\\"b\\\\\\n\\u0001\\u007f\\ufffd\xc3\xa9"));
+    buf_finish(&b);
+}
+END_TEST
+
+START_TEST(utf8_is_strict)
+{
+    static const char *const good[] = {"", "abc", "\xc3\xa9", "\xe2\x84\xaa", "\xf0\x9f\x98\x80"};
+    static const char *const bad[] = {"\x80",         "\xc0\xae",     "\xe0\x80\xaf",    "\xed\xa0\x80",
+                                      "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xe2\x84", "\xff"};
+
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        ck_assert(utf8_valid(slice_str(good[i])));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ck_assert(!utf8_valid(slice_str(bad[i])));
+    }
+}
+END_TEST
+
+START_TEST(base64url_has_one_spelling)
+{
+    static const char *const bad[] = {"A", "AB", "AAA=", "AA A", "A+AA", "A/AA", "AAB"};
+    unsigned char bytes[16];
+    char text[16];
+    size_t len;
+
+    ck_assert_int_eq(base64url_decode(slice_str("-_-_"), bytes, &len), CE_OK);
+    ck_assert_uint_eq(len, 3);
+    ck_assert_uint_eq(base64url_encode(bytes, len, text), 4);
+    ck_assert_str_eq(text, "-_-_");
+    ck_assert_int_eq(base64url_decode(slice_str("AA"), bytes, &len), CE_OK);
+    ck_assert_uint_eq(len, 1);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ck_assert_int_eq(base64url_decode(slice_str(bad[i]), bytes, &len), CE_NOT_A_NUMBER);
+    }
+    ck_assert(base64_check(slice_str("QUJD"), &len));
+    ck_assert_uint_eq(len, 3);
+    ck_assert(base64_check(slice_str("QQ=="), &len));
+    ck_assert_uint_eq(len, 1);
+    ck_assert(!base64_check(slice_str("QQ="), &len));
+    ck_assert(!base64_check(slice_str("Q\nQ="), &len));
+}
+END_TEST
+
+START_TEST(arenas_give_zeroed_memory_of_any_size)
+{
+    struct arena a = {0};
+    char *small = arena_alloc(&a, 10);
+    char *large = arena_alloc(&a, 100000);
+
+    ck_assert_int_eq(small[9], 0);
+    ck_assert_int_eq(large[99999], 0);
+    ck_assert(slice_eq_str(arena_copy(&a, slice_str("name")), "name"));
+    arena_finish(&a);
+    ck_assert_ptr_null(a.blocks);
+}
+END_TEST
+
+START_TEST(lists_unlink_twice)
+{
+    struct list head;
+    struct list a;
+    struct list b;
+
+    list_init(&head);
+    list_init(&a);
+    list_push_back(&head, &a);
+    list_push_front(&head, &b);
+    ck_assert_ptr_eq(list_pop_front(&head), &b);
+    list_unlink(&a);
+    list_unlink(&a);
+    ck_assert(list_empty(&head));
+    ck_assert_ptr_null(list_pop_front(&head));
+}
+END_TEST
+
+START_TEST(stamps_are_rfc3339)
+{
+    char stamp[CLOCK_STAMP_BYTES];
+
+    clock_stamp(1795267349349u, stamp);
+    ck_assert_str_eq(stamp, "2026-11-21T13:22:29.349Z");
+}
+END_TEST
+
+static Suite *base_suite(void)
+{
+    Suite *suite = suite_create("base");
+    TCase *tc = tcase_create("base");
+
+    tcase_add_test(tc, numbers_are_digits_only);
+    tcase_add_test(tc, buffers_stop_at_their_maximum);
+    tcase_add_test(tc, json_text_is_escaped);
+    tcase_add_test(tc, utf8_is_strict);
+    tcase_add_test(tc, base64url_has_one_spelling);
+    tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);
+    tcase_add_test(tc, lists_unlink_twice);
+    tcase_add_test(tc, stamps_are_rfc3339);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+UNIT_MAIN(base_suite)
