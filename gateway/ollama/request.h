@@ -1,0 +1,120 @@
+/**
+ * One request body, by route: what it asks for, and what must change on its way to a replica.
+ *
+ * The body is never re-serialised: the result is a list of splices (take out these bytes, put those
+ * in), applied while sending; everything else goes on byte for byte. Called once per request with
+ * the whole body, after the route and before rights and limits. Pure; memory from the arena.
+ */
+#ifndef CORRAL_OLLAMA_REQUEST_H
+#define CORRAL_OLLAMA_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/slice.h"
+#include "ollama/model.h"
+#include "ollama/route.h"
+#include "ollama/scan.h"
+
+/** Options that make Ollama reload the model when they differ: dropped unless their bit is set. */
+enum request_option {
+    REQUEST_NUM_CTX = 1u << 0,
+    REQUEST_NUM_BATCH = 1u << 1,
+    REQUEST_NUM_GPU = 1u << 2,
+    REQUEST_MAIN_GPU = 1u << 3,
+    REQUEST_USE_MMAP = 1u << 4,
+    REQUEST_NUM_THREAD = 1u << 5,
+    REQUEST_DRAFT_NUM_PREDICT = 1u << 6,
+    REQUEST_SHIFT = 1u << 7, /* a top-level field */
+};
+
+struct request_rules {
+    unsigned allowed_options; /* enum request_option; NUM_CTX needs num_ctx_max too */
+    int64_t num_ctx_max;      /* tokens; 0: num_ctx is dropped */
+    int64_t output_bound;     /* tokens; -1: none. 0 is written as 1: to Ollama 0 is no limit */
+    bool inject_usage;        /* ask for counts on the SSE routes that know include_usage */
+    bool allow_remote;        /* let cloud models pass */
+    size_t image_bytes_max;   /* decoded, each; CE_IMAGE_TOO_LARGE */
+    size_t images_bytes_max;  /* decoded, all together; CE_IMAGE_TOO_LARGE */
+    size_t images_max;        /* count; CE_IMAGE_TOO_LARGE */
+    size_t messages_max;      /* count; CE_BODY_TOO_LARGE */
+    size_t inputs_max;        /* elements of an embedding's `input`; CE_BODY_TOO_LARGE */
+};
+
+/** No runner options, no bound, usage injected, nothing remote, and the limits' defaults. */
+struct request_rules request_rules_default(void);
+
+struct splice {
+    size_t offset;     /* into the body */
+    size_t len;        /* bytes left out */
+    struct slice with; /* bytes put in; static or in the arena */
+};
+
+enum { REQUEST_SPLICES_MAX = 24 };
+
+struct request_info {
+    struct slice spelled;    /* the model as the client wrote it, decoded; into body or arena */
+    struct model_name model; /* canonical */
+    bool remote;             /* a cloud model, passed by allow_remote */
+    bool has_second;         /* /api/copy: `second` is the destination */
+    struct model_name second;
+
+    bool stream; /* what the upstream will be asked for */
+    bool client_asked_usage;
+    bool usage_injected;    /* we ask, the client did not: stream_init's strip_usage */
+    bool is_load_or_unload; /* native: empty prompt or no messages */
+    bool is_unload;         /* ... and keep_alive is zero, which is dropped: answer it yourself */
+
+    int64_t output_asked; /* tokens; -1: nothing asked, or unlimited */
+    int64_t output_bound; /* what was written into the body; -1: nothing */
+    size_t prompt_bytes;  /* body without images, plus a fixed share for each image */
+    size_t images;
+    size_t images_bytes; /* decoded */
+    size_t messages;
+    size_t inputs; /* elements of an embedding's `input`; 1 for a string */
+
+    struct splice splices[REQUEST_SPLICES_MAX]; /* ascending, not overlapping */
+    size_t splice_count;
+
+    const char *field; /* also on failure: the offending field, static text; NULL when none */
+};
+
+/**
+ * Read a body of a ROUTE_BODY_JSON route.
+ *
+ * @param body   whole; outlives *out. An empty body is CE_JSON_SYNTAX.
+ * @param arena  of the exchange; holds replacement texts and decoded names.
+ * @param out    written on success; on failure only `field` means something.
+ * @return CE_OK; a CE_JSON_* of scan_check; CE_JSON_TYPE (a known field of another type);
+ *         CE_MODEL_MISSING, CE_MODEL_NAME, CE_MODEL_REMOTE; CE_FIELD_REFUSED; CE_IMAGE_TOO_LARGE;
+ *         CE_BODY_TOO_LARGE (too many messages or inputs).
+ */
+MUST_USE enum corral_err request_read(const struct route *route, struct slice body,
+                                      const struct request_rules *rules, struct arena *arena,
+                                      struct request_info *out);
+
+/**
+ * Make the splices of a body that request_read accepted again, with another output bound (known
+ * only when the limits have spoken). `rules` as before; its own output_bound is not looked at.
+ */
+void request_rebound(const struct route *route, struct slice body,
+                     const struct request_rules *rules, int64_t output_bound, struct arena *arena,
+                     struct request_info *info);
+
+/** Bytes that go upstream: the Content-Length. */
+size_t splice_total(size_t body_len, const struct request_info *info);
+
+/** Where sending stands; zeroed to begin. */
+struct splice_pos {
+    size_t index;
+    size_t offset;
+    bool inserted;
+};
+
+/** The next piece to send, in order; never empty. False at the end. */
+bool splice_next(struct slice body, const struct request_info *info, struct splice_pos *pos,
+                 struct slice *out);
+
+#endif

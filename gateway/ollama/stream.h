@@ -1,0 +1,86 @@
+/**
+ * An answer on its way to the client: passed on, counted, and known to be complete or not.
+ *
+ * Bytes go through unchanged, as slices of what came in. Only where corral asked for usage and the
+ * client did not, whole SSE events are held (at most STREAM_EVENT_MAX bytes) so that the usage can
+ * be taken out. Called for each piece of a body, after its transfer coding is gone. No I/O; memory
+ * only for a held event.
+ */
+#ifndef CORRAL_OLLAMA_STREAM_H
+#define CORRAL_OLLAMA_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/slice.h"
+#include "ollama/model.h"
+#include "ollama/route.h"
+#include "ollama/watch.h"
+
+enum {
+    STREAM_EVENT_MAX = 16 * 1024,
+    STREAM_LINE_HEAD = 16, /* bytes of a line kept to know its field */
+    STREAM_ID_BYTES = 96,
+};
+
+/** Takes bytes that go to the client; `bytes` is valid during the call only, never empty. */
+struct stream_sink {
+    void (*write)(void *arg, struct slice bytes);
+    void *arg;
+};
+
+struct stream {
+    const struct route *route;
+    bool complete;        /* the dialect's last event was seen whole */
+    bool saw_error_event; /* the upstream told of a failure inside a 200 */
+    bool broken;          /* an event is no JSON; bytes still pass */
+    bool has_prompt_tokens;
+    bool has_output_tokens;
+    uint64_t prompt_tokens; /* as Ollama counted; valid when has_... */
+    uint64_t output_tokens;
+    uint64_t chunks;       /* events that carried output so far */
+    uint64_t output_bytes; /* decoded bytes of text, thinking and tool arguments so far */
+
+    /* what a made-up last event must repeat (ollama/ending.h); empty when not seen */
+    char id[STREAM_ID_BYTES];
+    char model[MODEL_SPELLED_MAX];
+    uint16_t id_len;
+    uint16_t model_len;
+    uint64_t created; /* OpenAI: unix seconds; 0 when not seen */
+
+    /* private */
+    struct watch watch;
+    struct buf held; /* owned; bytes of an event not yet let go */
+    bool framed;     /* NDJSON or SSE, else one JSON value */
+    bool strips;
+    bool passing; /* the current event was too long to hold */
+    uint8_t line_state;
+    uint8_t head_len;
+    char head[STREAM_LINE_HEAD];
+    bool after_cr;
+    bool event_has_data;
+    uint8_t data_len; /* of the payload's first bytes, in `data` */
+    char data[8];
+    unsigned facts; /* about the current event */
+};
+
+/**
+ * @param streaming    the answer is framed as route->stream says; false: one JSON value, also for
+ *                     answers with an error status.
+ * @param strip_usage  request_info.usage_injected; counts on streamed /v1/chat/completions and
+ *                     /v1/completions only.
+ */
+void stream_init(struct stream *s, const struct route *route, bool streaming, bool strip_usage);
+
+/** Pass on the next bytes of the body. Calls the sink, which must not touch the stream. */
+void stream_feed(struct stream *s, struct slice in, struct stream_sink sink);
+
+/** The upstream's body ended: lets held bytes go and settles `complete`. */
+void stream_end(struct stream *s, struct stream_sink sink);
+
+/** Frees held memory; the struct is the caller's. Accepts a zeroed struct. */
+void stream_finish(struct stream *s);
+
+#endif

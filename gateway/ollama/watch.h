@@ -1,0 +1,78 @@
+/**
+ * JSON of an answer, watched as it passes: a few values are reported, nothing is kept.
+ *
+ * Push mode: bytes come split anywhere. Memory is flat: a key and a value are held up to a bound, a
+ * longer string is only counted. What stands inside a string never counts as structure.
+ * Not a validator: it follows brackets, strings and commas, and says `broken` when it cannot.
+ */
+#ifndef CORRAL_OLLAMA_WATCH_H
+#define CORRAL_OLLAMA_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+#include "ollama/scan.h"
+
+enum {
+    WATCH_PATHS_MAX = 32,
+    WATCH_LEVELS = 8, /* deepest path */
+    WATCH_DEPTH_MAX = 128,
+    WATCH_KEY_BYTES = 32,
+    WATCH_TEXT_BYTES = 128,
+};
+
+/** Dotted paths, "[]" stands for every element: "done", "choices[].delta.content". */
+struct watch_table {
+    const char *const *paths; /* static */
+    size_t count;             /* <= WATCH_PATHS_MAX */
+};
+
+struct watch_event {
+    size_t path;         /* index into the table */
+    enum scan_kind kind; /* OBJECT and ARRAY are reported where they begin, without text */
+    struct slice text;   /* decoded string or literal, up to WATCH_TEXT_BYTES; valid in the call */
+    size_t len;          /* decoded bytes of the whole string */
+};
+
+struct watch {
+    const struct watch_table *table;
+    void (*on_value)(void *arg, const struct watch_event *event);
+    void *arg;
+
+    bool broken; /* not JSON; nothing more is read or reported */
+    bool ended;  /* a whole top-level value has been seen since watch_reset */
+
+    /* private */
+    uint8_t state;
+    uint8_t depth;
+    uint64_t objects[WATCH_DEPTH_MAX / 64]; /* bit per level: object, else array */
+    uint32_t live[WATCH_LEVELS + 1];        /* paths that match so far, per level */
+    uint32_t matched;                       /* paths that match the value now read */
+    bool string_is_key;
+    uint8_t escape_digits;
+    uint16_t escape_value;
+    uint16_t high_surrogate;
+    size_t text_len; /* decoded or literal bytes so far */
+    char text[WATCH_TEXT_BYTES];
+};
+
+/** `table` is borrowed for the watch's life. */
+void watch_init(struct watch *w, const struct watch_table *table,
+                void (*on_value)(void *arg, const struct watch_event *event), void *arg);
+
+/** Ready for the next top-level value. */
+void watch_reset(struct watch *w);
+
+/**
+ * Read on. Stops behind the last byte of a top-level value (`ended` is set), or at once when
+ * broken. Calls on_value, which must not feed or reset this watch.
+ * @return bytes read.
+ */
+size_t watch_feed(struct watch *w, struct slice bytes);
+
+/** Whether a value has begun and not ended. */
+bool watch_inside(const struct watch *w);
+
+#endif
