@@ -17,6 +17,7 @@
 #include "ollama/model.h"
 #include "ollama/route.h"
 #include "ollama/scan.h"
+#include "ollama/splice.h"
 
 /** Options that make Ollama reload the model when they differ: dropped unless their bit is set. */
 enum request_option {
@@ -45,12 +46,6 @@ struct request_rules {
 
 /** No runner options, no bound, usage injected, nothing remote, and the limits' defaults. */
 struct request_rules request_rules_default(void);
-
-struct splice {
-    size_t offset;     /* into the body */
-    size_t len;        /* bytes left out */
-    struct slice with; /* bytes put in; static or in the arena */
-};
 
 enum { REQUEST_SPLICES_MAX = 24 };
 

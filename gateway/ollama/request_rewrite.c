@@ -1,0 +1,333 @@
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "ollama/request.h"
+#include "ollama/request_parts.h"
+
+enum { NUMBER_TEXT = 64 };
+
+/* Options of Ollama's Runner struct: a changed one makes it load the model again. */
+static const struct {
+    const char *name;
+    unsigned bit;
+} runner_options[] = {
+    {"num_ctx", REQUEST_NUM_CTX},
+    {"num_batch", REQUEST_NUM_BATCH},
+    {"num_gpu", REQUEST_NUM_GPU},
+    {"main_gpu", REQUEST_MAIN_GPU},
+    {"use_mmap", REQUEST_USE_MMAP},
+    {"num_thread", REQUEST_NUM_THREAD},
+    {"draft_num_predict", REQUEST_DRAFT_NUM_PREDICT},
+};
+
+struct rewrite {
+    const struct parts *parts;
+    const struct request_rules *rules;
+    struct arena *arena;
+    struct slice output; /* `"max_tokens":64`; empty: left as it is */
+    struct slice model;  /* `"model":"x"`, from the old field `name`; empty: left as it is */
+    bool wants_usage;
+};
+
+static struct slice number_member(struct arena *arena, const char *key, int64_t value)
+{
+    char text[NUMBER_TEXT];
+    int len = snprintf(text, sizeof(text), "\"%s\":%" PRId64, key, value);
+
+    assert(len > 0 && (size_t)len < sizeof(text));
+    return arena_copy(arena, slice_of(text, (size_t)len));
+}
+
+static struct slice joined(struct arena *arena, const struct slice *pieces, size_t count)
+{
+    size_t len = 0;
+    size_t at = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        len += pieces[i].len;
+    }
+    char *text = arena_alloc(arena, len + 1);
+    for (size_t i = 0; i < count; i++) {
+        if (pieces[i].len > 0) {
+            memcpy(text + at, pieces[i].ptr, pieces[i].len);
+        }
+        at += pieces[i].len;
+    }
+    return slice_of(text, len);
+}
+
+/* a, b or a,b: members to be put in. */
+static struct slice members(struct arena *arena, struct slice a, struct slice b)
+{
+    if (a.len == 0 || b.len == 0) {
+        return a.len == 0 ? b : a;
+    }
+    const struct slice pieces[] = {a, SLICE_LITERAL(","), b};
+
+    return joined(arena, pieces, ARRAY_LEN(pieces));
+}
+
+static struct slice output_member(const struct rewrite *w, const struct request_info *info,
+                                  int64_t bound)
+{
+    enum field f = parts_output_field(w->parts->route);
+    bool in_options = parts_output_in_options(w->parts->route);
+    bool mapped = parts_knows_include_usage(w->parts->route) &&
+                  w->parts->has[FIELD_MAX_COMPLETION_TOKENS] && info->output_asked > 0;
+
+    if ((f == FIELD_COUNT && !in_options) || (bound < 0 && !mapped)) {
+        return slice_of(NULL, 0);
+    }
+    int64_t value = bound == 0 ? 1 : bound;
+
+    if (value < 0 || (info->output_asked > 0 && info->output_asked < value)) {
+        value = info->output_asked;
+    }
+    return number_member(w->arena, in_options ? "num_predict" : field_name(f), value);
+}
+
+static enum splice_act decide_num_ctx(const struct rewrite *w, const struct scan_value *v,
+                                      struct slice *with)
+{
+    int64_t asked = v->kind == SCAN_NUMBER ? scan_integer(w->parts->body, v) : 0;
+
+    if (asked <= 0 || w->rules->num_ctx_max <= 0) {
+        return SPLICE_DROP;
+    }
+    if (asked <= w->rules->num_ctx_max) {
+        return SPLICE_KEEP;
+    }
+    *with = number_member(w->arena, "num_ctx", w->rules->num_ctx_max);
+    return SPLICE_REPLACE;
+}
+
+static enum splice_act decide_option(void *arg, const struct scan_value *member, struct slice *with)
+{
+    const struct rewrite *w = arg;
+
+    if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
+        scan_key_is(member, "num_predict")) {
+        *with = w->output;
+        return SPLICE_REPLACE;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
+        if (!scan_key_is(member, runner_options[i].name)) {
+            continue;
+        }
+        if ((w->rules->allowed_options & runner_options[i].bit) == 0) {
+            return SPLICE_DROP;
+        }
+        return runner_options[i].bit == REQUEST_NUM_CTX ? decide_num_ctx(w, member, with)
+                                                        : SPLICE_KEEP;
+    }
+    return SPLICE_KEEP;
+}
+
+static enum splice_act decide_usage(void *arg, const struct scan_value *member, struct slice *with)
+{
+    if (!scan_key_is(member, "include_usage")) {
+        return SPLICE_KEEP;
+    }
+    *with = SLICE_LITERAL("\"include_usage\":true");
+    return SPLICE_REPLACE;
+}
+
+static struct slice usage_member(void)
+{
+    return SLICE_LITERAL("\"stream_options\":{\"include_usage\":true}");
+}
+
+static struct slice options_member(const struct rewrite *w)
+{
+    const struct slice pieces[] = {SLICE_LITERAL("\"options\":{"), w->output, SLICE_LITERAL("}")};
+
+    return joined(w->arena, pieces, ARRAY_LEN(pieces));
+}
+
+static enum splice_act replace_if(struct slice text, struct slice *with)
+{
+    *with = text;
+    return text.len > 0 ? SPLICE_REPLACE : SPLICE_KEEP;
+}
+
+static enum splice_act decide_name(const struct rewrite *w, struct slice *with)
+{
+    if (w->model.len == 0) {
+        return SPLICE_KEEP;
+    }
+    return w->parts->present[FIELD_MODEL] ? SPLICE_DROP : replace_if(w->model, with);
+}
+
+/* Options that stood as null have no object to put the bound into. */
+static enum splice_act decide_options(const struct rewrite *w, struct slice *with)
+{
+    if (w->parts->has[FIELD_OPTIONS] || w->output.len == 0 ||
+        !parts_output_in_options(w->parts->route)) {
+        return SPLICE_KEEP;
+    }
+    return replace_if(options_member(w), with);
+}
+
+static enum splice_act decide_top(void *arg, const struct scan_value *member, struct slice *with)
+{
+    const struct rewrite *w = arg;
+    enum field f = field_of(member);
+
+    switch (f) {
+    case FIELD_KEEP_ALIVE:
+    case FIELD_INSECURE:
+        return SPLICE_DROP;
+    case FIELD_SHIFT:
+        return (w->rules->allowed_options & REQUEST_SHIFT) != 0 ? SPLICE_KEEP : SPLICE_DROP;
+    case FIELD_MAX_COMPLETION_TOKENS:
+        return parts_knows_include_usage(w->parts->route) ? SPLICE_DROP : SPLICE_KEEP;
+    case FIELD_MAX_TOKENS:
+    case FIELD_MAX_OUTPUT_TOKENS:
+        return f == parts_output_field(w->parts->route) ? replace_if(w->output, with) : SPLICE_KEEP;
+    case FIELD_MODEL:
+        return replace_if(w->model, with);
+    case FIELD_NAME:
+        return decide_name(w, with);
+    case FIELD_OPTIONS:
+        return decide_options(w, with);
+    case FIELD_STREAM_OPTIONS:
+        return w->wants_usage && !w->parts->has[f] ? replace_if(usage_member(), with) : SPLICE_KEEP;
+    default:
+        return SPLICE_KEEP;
+    }
+}
+
+static struct slice added_top(const struct rewrite *w)
+{
+    enum field f = parts_output_field(w->parts->route);
+    struct slice output = {NULL, 0};
+    struct slice usage = {NULL, 0};
+
+    if (w->output.len > 0 && f != FIELD_COUNT && !w->parts->present[f]) {
+        output = w->output;
+    }
+    if (w->output.len > 0 && f == FIELD_COUNT && !w->parts->present[FIELD_OPTIONS]) {
+        output = options_member(w);
+    }
+    if (w->wants_usage && !w->parts->present[FIELD_STREAM_OPTIONS]) {
+        usage = usage_member();
+    }
+    return members(w->arena, output, usage);
+}
+
+static void rewrite_options(struct rewrite *w, struct splice_list *list)
+{
+    const struct scan_value *options = &w->parts->at[FIELD_OPTIONS];
+    struct splice_rule rule = {.decide = decide_option, .arg = w};
+    struct scan_value found;
+
+    if (!w->parts->has[FIELD_OPTIONS] || options->kind != SCAN_OBJECT) {
+        return;
+    }
+    if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
+        !scan_find(w->parts->body, options, "num_predict", &found)) {
+        rule.added = w->output;
+    }
+    splice_object(list, w->parts->body, options, &rule, w->arena);
+}
+
+static void rewrite_usage(struct rewrite *w, struct splice_list *list)
+{
+    const struct scan_value *options = &w->parts->at[FIELD_STREAM_OPTIONS];
+    struct splice_rule rule = {.decide = decide_usage, .arg = w};
+    struct scan_value found;
+
+    if (!w->wants_usage || !w->parts->has[FIELD_STREAM_OPTIONS]) {
+        return;
+    }
+    if (!scan_find(w->parts->body, options, "include_usage", &found)) {
+        rule.added = SLICE_LITERAL("\"include_usage\":true");
+    }
+    splice_object(list, w->parts->body, options, &rule, w->arena);
+}
+
+/* `"model":<name as spelled>` when only the old field names it. */
+static struct slice model_member(const struct parts *p, struct arena *arena)
+{
+    bool empty = !p->has[FIELD_MODEL] || p->at[FIELD_MODEL].len == 2;
+
+    if (!empty || !p->has[FIELD_NAME] || p->route->dialect != DIALECT_NATIVE ||
+        p->route->id == ROUTE_ID_COPY) {
+        return slice_of(NULL, 0);
+    }
+    const struct slice pieces[] = {SLICE_LITERAL("\"model\":"),
+                                   scan_raw(p->body, &p->at[FIELD_NAME])};
+
+    return joined(arena, pieces, ARRAY_LEN(pieces));
+}
+
+void request_rebound(const struct route *route, struct slice body,
+                     const struct request_rules *rules, int64_t output_bound, struct arena *arena,
+                     struct request_info *info)
+{
+    struct parts p;
+    const char *field = NULL;
+    struct splice_list list = {.items = info->splices, .max = REQUEST_SPLICES_MAX};
+    enum corral_err err = parts_read(route, body, &p, &field);
+
+    assert(err == CE_OK); /* request_read accepted it */
+    struct rewrite w = {.parts = &p, .rules = rules, .arena = arena};
+    w.wants_usage = info->usage_injected;
+    w.model = model_member(&p, arena);
+    w.output = output_member(&w, info, output_bound);
+
+    struct splice_rule top = {.decide = decide_top, .arg = &w, .added = added_top(&w)};
+
+    splice_object(&list, body, &p.root, &top, arena);
+    rewrite_options(&w, &list);
+    rewrite_usage(&w, &list);
+    splice_sort(&list);
+    info->splice_count = list.count;
+    info->output_bound = -1;
+    if (w.output.len > 0) {
+        int64_t bound = output_bound == 0 ? 1 : output_bound;
+        bool asked_less = info->output_asked > 0 && (bound < 0 || info->output_asked < bound);
+
+        info->output_bound = asked_less ? info->output_asked : bound;
+    }
+}
+
+size_t splice_total(size_t body_len, const struct request_info *info)
+{
+    size_t total = body_len;
+
+    for (size_t i = 0; i < info->splice_count; i++) {
+        total += info->splices[i].with.len;
+        total -= info->splices[i].len;
+    }
+    return total;
+}
+
+bool splice_next(struct slice body, const struct request_info *info, struct splice_pos *pos,
+                 struct slice *out)
+{
+    for (;;) {
+        bool last = pos->index == info->splice_count;
+        size_t until = last ? body.len : info->splices[pos->index].offset;
+
+        if (pos->offset < until) {
+            *out = slice_of(body.ptr + pos->offset, until - pos->offset);
+            pos->offset = until;
+            return true;
+        }
+        if (last) {
+            return false;
+        }
+        const struct splice *s = &info->splices[pos->index];
+
+        if (!pos->inserted && s->with.len > 0) {
+            pos->inserted = true;
+            *out = s->with;
+            return true;
+        }
+        pos->inserted = false;
+        pos->offset = s->offset + s->len;
+        pos->index++;
+    }
+}
