@@ -50,23 +50,33 @@ struct stream {
     uint16_t model_len;
     uint64_t created; /* OpenAI: unix seconds; 0 when not seen */
 
+    /* what an ending must go on from */
+    uint32_t sequence;    /* responses: the next sequence_number */
+    uint32_t block_index; /* messages: of the content block begun last */
+    bool block_open;
+    bool begun; /* messages: message_start was seen */
+
     /* private */
     struct watch watch;
-    struct buf held; /* owned; bytes of an event not yet let go */
-    bool framed;     /* NDJSON or SSE, else one JSON value */
+    struct buf held;      /* owned; bytes of an event not yet let go */
+    const uint8_t *roles; /* of the watch's paths */
+    bool framed;          /* NDJSON or SSE, else one JSON value */
     bool strips;
-    bool passing; /* the current event was too long to hold */
+    bool passing;  /* the current event was too long to hold */
+    bool inside;   /* bytes of an event went by since the last one ended */
+    bool any_byte; /* of the body */
+    bool after_cr;
     uint8_t line_state;
     uint8_t head_len;
+    uint8_t data_len; /* of the payload so far, at most sizeof(data) + 1 */
     char head[STREAM_LINE_HEAD];
-    bool after_cr;
-    bool event_has_data;
-    uint8_t data_len; /* of the payload's first bytes, in `data` */
-    char data[8];
+    char data[8];   /* the payload's first bytes */
     unsigned facts; /* about the current event */
 };
 
 /**
+ * The struct holds a pointer to itself from here on: do not copy or move it.
+ *
  * @param streaming    the answer is framed as route->stream says; false: one JSON value, also for
  *                     answers with an error status.
  * @param strip_usage  request_info.usage_injected; counts on streamed /v1/chat/completions and

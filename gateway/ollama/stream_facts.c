@@ -1,0 +1,273 @@
+#include "ollama/stream_facts.h"
+
+enum role {
+    ROLE_DONE,
+    ROLE_STATUS,
+    ROLE_TYPE,
+    ROLE_ERROR,
+    ROLE_PROMPT_TOKENS,
+    ROLE_OUTPUT_TOKENS,
+    ROLE_OUTPUT,
+    ROLE_CHOICES,
+    ROLE_CHOICE,
+    ROLE_USAGE,
+    ROLE_ID,
+    ROLE_MODEL,
+    ROLE_CREATED,
+    ROLE_SEQUENCE,
+    ROLE_INDEX,
+};
+
+/* One list per framing: a path, and what its value means. */
+#define NATIVE(X)                                                                                  \
+    X("done", DONE)                                                                                \
+    X("error", ERROR)                                                                              \
+    X("status", STATUS)                                                                            \
+    X("model", MODEL)                                                                              \
+    X("prompt_eval_count", PROMPT_TOKENS)                                                          \
+    X("eval_count", OUTPUT_TOKENS)                                                                 \
+    X("response", OUTPUT)                                                                          \
+    X("thinking", OUTPUT)                                                                          \
+    X("message.content", OUTPUT)                                                                   \
+    X("message.thinking", OUTPUT)                                                                  \
+    X("message.tool_calls[].function.name", OUTPUT)
+
+#define CHAT(X)                                                                                    \
+    X("id", ID)                                                                                    \
+    X("model", MODEL)                                                                              \
+    X("created", CREATED)                                                                          \
+    X("error", ERROR)                                                                              \
+    X("choices", CHOICES)                                                                          \
+    X("choices[]", CHOICE)                                                                         \
+    X("choices[].text", OUTPUT)                                                                    \
+    X("choices[].delta.content", OUTPUT)                                                           \
+    X("choices[].delta.reasoning", OUTPUT)                                                         \
+    X("choices[].delta.reasoning_content", OUTPUT)                                                 \
+    X("choices[].delta.tool_calls[].function.name", OUTPUT)                                        \
+    X("choices[].delta.tool_calls[].function.arguments", OUTPUT)                                   \
+    X("usage", USAGE)                                                                              \
+    X("usage.prompt_tokens", PROMPT_TOKENS)                                                        \
+    X("usage.completion_tokens", OUTPUT_TOKENS)
+
+#define RESPONSES(X)                                                                               \
+    X("type", TYPE)                                                                                \
+    X("error", ERROR)                                                                              \
+    X("delta", OUTPUT)                                                                             \
+    X("sequence_number", SEQUENCE)                                                                 \
+    X("response.id", ID)                                                                           \
+    X("response.model", MODEL)                                                                     \
+    X("response.created_at", CREATED)                                                              \
+    X("response.usage.input_tokens", PROMPT_TOKENS)                                                \
+    X("response.usage.output_tokens", OUTPUT_TOKENS)
+
+/* message_start's usage is an estimate and not looked at. */
+#define MESSAGES(X)                                                                                \
+    X("type", TYPE)                                                                                \
+    X("error", ERROR)                                                                              \
+    X("index", INDEX)                                                                              \
+    X("message.id", ID)                                                                            \
+    X("message.model", MODEL)                                                                      \
+    X("delta.text", OUTPUT)                                                                        \
+    X("delta.thinking", OUTPUT)                                                                    \
+    X("delta.partial_json", OUTPUT)                                                                \
+    X("usage.input_tokens", PROMPT_TOKENS)                                                         \
+    X("usage.output_tokens", OUTPUT_TOKENS)
+
+/* One JSON value of any /v1 route. */
+#define PLAIN(X)                                                                                   \
+    X("id", ID)                                                                                    \
+    X("model", MODEL)                                                                              \
+    X("error", ERROR)                                                                              \
+    X("choices[].text", OUTPUT)                                                                    \
+    X("choices[].message.content", OUTPUT)                                                         \
+    X("choices[].message.reasoning", OUTPUT)                                                       \
+    X("choices[].message.tool_calls[].function.arguments", OUTPUT)                                 \
+    X("content[].text", OUTPUT)                                                                    \
+    X("content[].thinking", OUTPUT)                                                                \
+    X("output[].content[].text", OUTPUT)                                                           \
+    X("output[].arguments", OUTPUT)                                                                \
+    X("usage.prompt_tokens", PROMPT_TOKENS)                                                        \
+    X("usage.completion_tokens", OUTPUT_TOKENS)                                                    \
+    X("usage.input_tokens", PROMPT_TOKENS)                                                         \
+    X("usage.output_tokens", OUTPUT_TOKENS)
+
+#define PATH(path, role) path,
+#define ROLE(path, role) ROLE_##role,
+#define TABLE(name, LIST)                                                                          \
+    static const char *const name##_paths[] = {LIST(PATH)};                                        \
+    static const uint8_t name##_roles[] = {LIST(ROLE)};                                            \
+    static const struct watch_table name##_table = {name##_paths, ARRAY_LEN(name##_paths)}
+
+TABLE(native, NATIVE);
+TABLE(chat, CHAT);
+TABLE(responses, RESPONSES);
+TABLE(messages, MESSAGES);
+TABLE(plain, PLAIN);
+
+static uint64_t number_of(const struct watch_event *event)
+{
+    uint64_t value = 0;
+
+    return slice_parse_u64(event->text, &value) == CE_OK ? value : 0;
+}
+
+static void keep(char *room, size_t size, uint16_t *len, const struct watch_event *event)
+{
+    if (event->kind == SCAN_STRING && *len == 0 && event->len <= size &&
+        event->len == event->text.len && event->len > 0) {
+        memcpy(room, event->text.ptr, event->len);
+        *len = (uint16_t)event->len;
+    }
+}
+
+/* Types of both SSE dialects that have event names; the payload repeats the name. */
+static void saw_type(struct stream *s, struct slice type)
+{
+    bool failed = slice_eq_str(type, "response.failed");
+
+    if (failed || slice_eq_str(type, "error")) {
+        s->facts |= FACT_ERROR;
+    }
+    if (failed || slice_eq_str(type, "response.completed") ||
+        slice_eq_str(type, "response.incomplete") || slice_eq_str(type, "message_stop")) {
+        s->facts |= FACT_LAST;
+    }
+    s->begun = s->begun || slice_eq_str(type, "message_start");
+    if (slice_eq_str(type, "content_block_start")) {
+        s->block_open = true;
+    } else if (slice_eq_str(type, "content_block_stop")) {
+        s->block_open = false;
+    }
+}
+
+static void saw_tokens(const struct watch_event *event, uint64_t *tokens, bool *given)
+{
+    if (event->kind == SCAN_NUMBER) {
+        *tokens = number_of(event);
+        *given = true;
+    }
+}
+
+static void saw_output(struct stream *s, const struct watch_event *event)
+{
+    if (event->kind == SCAN_STRING && event->len > 0) {
+        s->output_bytes += event->len;
+        s->facts |= FACT_OUTPUT;
+    }
+}
+
+static void saw_usage(struct stream *s, const struct watch_event *event)
+{
+    s->facts |= FACT_MEMBER;
+    s->facts |= event->kind == SCAN_OBJECT ? FACT_USAGE : 0u;
+}
+
+/*
+ * What comes after the last event changes nothing any more: counts are taken once.
+ * Longer than 40 lines because it is a flat switch.
+ */
+static void on_stream_value(void *arg, const struct watch_event *event)
+{
+    struct stream *s = arg;
+
+    if (s->complete) {
+        return;
+    }
+    switch ((enum role)s->roles[event->path]) {
+    case ROLE_DONE:
+        s->facts |= event->kind == SCAN_TRUE ? FACT_LAST : 0u;
+        return;
+    case ROLE_STATUS:
+        s->facts |= slice_eq_str(event->text, "success") ? FACT_LAST : 0u;
+        return;
+    case ROLE_TYPE:
+        saw_type(s, event->text);
+        return;
+    case ROLE_ERROR:
+        s->facts |= event->kind == SCAN_NULL ? 0u : FACT_ERROR;
+        return;
+    case ROLE_PROMPT_TOKENS:
+        saw_tokens(event, &s->prompt_tokens, &s->has_prompt_tokens);
+        return;
+    case ROLE_OUTPUT_TOKENS:
+        saw_tokens(event, &s->output_tokens, &s->has_output_tokens);
+        return;
+    case ROLE_OUTPUT:
+        saw_output(s, event);
+        return;
+    case ROLE_CHOICES:
+        s->facts |= event->kind == SCAN_ARRAY ? FACT_CHOICES : 0u;
+        return;
+    case ROLE_CHOICE:
+        s->facts |= FACT_CHOICE;
+        return;
+    case ROLE_USAGE:
+        saw_usage(s, event);
+        return;
+    case ROLE_ID:
+        keep(s->id, sizeof(s->id), &s->id_len, event);
+        return;
+    case ROLE_MODEL:
+        keep(s->model, sizeof(s->model), &s->model_len, event);
+        return;
+    case ROLE_CREATED:
+        s->created = number_of(event);
+        return;
+    case ROLE_SEQUENCE:
+        s->sequence = (uint32_t)number_of(event) + 1;
+        return;
+    case ROLE_INDEX:
+        s->block_index = (uint32_t)number_of(event);
+        return;
+    }
+}
+
+static const struct watch_table *choose(const struct route *route, bool streaming,
+                                        const uint8_t **roles)
+{
+    if (route->dialect == DIALECT_NATIVE) {
+        *roles = native_roles;
+        return &native_table;
+    }
+    switch (streaming ? route->stream : ROUTE_STREAM_NEVER) {
+    case ROUTE_STREAM_CHAT:
+    case ROUTE_STREAM_COMPLETIONS:
+        *roles = chat_roles;
+        return &chat_table;
+    case ROUTE_STREAM_RESPONSES:
+        *roles = responses_roles;
+        return &responses_table;
+    case ROUTE_STREAM_MESSAGES:
+        *roles = messages_roles;
+        return &messages_table;
+    case ROUTE_STREAM_NDJSON:
+    case ROUTE_STREAM_NEVER:
+        break;
+    }
+    *roles = plain_roles;
+    return &plain_table;
+}
+
+void stream_facts_init(struct stream *s, bool streaming)
+{
+    const struct watch_table *table = choose(s->route, streaming, &s->roles);
+
+    watch_init(&s->watch, table, on_stream_value, s);
+}
+
+unsigned stream_facts_settle(struct stream *s)
+{
+    unsigned facts = s->facts;
+
+    facts |= watch_inside(&s->watch) || s->watch.broken ? FACT_BROKEN : 0u;
+    s->broken = s->broken || (facts & FACT_BROKEN) != 0;
+    if ((facts & FACT_BROKEN) == 0 && !s->complete) {
+        s->complete = (facts & FACT_LAST) != 0;
+        s->saw_error_event = s->saw_error_event || (facts & FACT_ERROR) != 0;
+        s->chunks += (facts & FACT_OUTPUT) != 0 ? 1 : 0;
+    }
+    s->facts = 0;
+    s->data_len = 0;
+    watch_reset(&s->watch);
+    return facts;
+}

@@ -1,0 +1,415 @@
+#include "ollama/watch.h"
+
+#include <assert.h>
+
+enum state {
+    AT_VALUE,
+    AT_FIRST_VALUE,
+    AT_KEY,
+    AT_FIRST_KEY,
+    AT_COLON,
+    AT_NEXT,
+    IN_STRING,
+    IN_ESCAPE,
+    IN_HEX,
+    IN_LITERAL,
+};
+
+/* The n-th part of a dotted path ("a[].b" has a, [], b), empty when it has fewer. */
+static struct slice path_part(const char *path, size_t n)
+{
+    for (;;) {
+        size_t len = path[0] == '[' ? 2 : strcspn(path, ".[");
+
+        if (n-- == 0) {
+            return slice_of(path, len);
+        }
+        path += len;
+        path += path[0] == '.' ? 1 : 0;
+        if (path[0] == '\0') {
+            return slice_of(path, 0);
+        }
+    }
+}
+
+/* Of the paths alive in the container around, those whose next part is `part`. */
+static uint32_t paths_matching(const struct watch *w, struct slice part)
+{
+    uint32_t mask = 0;
+
+    if (w->depth == 0 || w->depth > WATCH_LEVELS) {
+        return 0;
+    }
+    for (size_t i = 0; i < w->table->count; i++) {
+        bool alive = (w->live[w->depth] & 1u << i) != 0;
+
+        if (alive && slice_eq(path_part(w->table->paths[i], w->depth - 1u), part)) {
+            mask |= 1u << i;
+        }
+    }
+    return mask;
+}
+
+static void report(struct watch *w, enum scan_kind kind)
+{
+    size_t held = w->text_len < WATCH_TEXT_BYTES ? w->text_len : WATCH_TEXT_BYTES;
+    bool container = kind == SCAN_OBJECT || kind == SCAN_ARRAY;
+
+    for (size_t i = 0; w->matched != 0 && i < w->table->count; i++) {
+        bool whole = path_part(w->table->paths[i], w->depth).len == 0;
+
+        if ((w->matched & 1u << i) != 0 && whole) {
+            struct watch_event event = {
+                .path = i,
+                .kind = kind,
+                .text = container ? slice_of(NULL, 0) : slice_of(w->text, held),
+                .len = container ? 0 : w->text_len,
+            };
+            w->on_value(w->arg, &event);
+        }
+    }
+}
+
+static bool in_object(const struct watch *w)
+{
+    size_t level = w->depth - 1u;
+
+    return (w->objects[level / 64] >> level % 64 & 1u) != 0;
+}
+
+static void value_done(struct watch *w)
+{
+    w->ended = w->depth == 0;
+    w->state = w->ended ? AT_VALUE : AT_NEXT;
+}
+
+static void open_container(struct watch *w, bool object)
+{
+    report(w, object ? SCAN_OBJECT : SCAN_ARRAY);
+    if (w->depth == WATCH_DEPTH_MAX) {
+        w->broken = true;
+        return;
+    }
+    uint64_t bit = (uint64_t)1 << w->depth % 64;
+
+    w->objects[w->depth / 64] &= ~bit;
+    w->objects[w->depth / 64] |= object ? bit : 0;
+    w->depth++;
+    if (w->depth <= WATCH_LEVELS) {
+        w->live[w->depth] = w->matched;
+    }
+    w->state = object ? AT_FIRST_KEY : AT_FIRST_VALUE;
+}
+
+static void close_container(struct watch *w, char c)
+{
+    if (c != (in_object(w) ? '}' : ']')) {
+        w->broken = true;
+        return;
+    }
+    w->depth--;
+    value_done(w);
+}
+
+static void take(struct watch *w, struct slice bytes)
+{
+    if (w->text_len < WATCH_TEXT_BYTES) {
+        size_t room = WATCH_TEXT_BYTES - w->text_len;
+
+        memcpy(w->text + w->text_len, bytes.ptr, bytes.len < room ? bytes.len : room);
+    }
+    w->text_len += bytes.len;
+}
+
+/* A high surrogate whose low one did not come reads as U+FFFD, as Go has it. */
+static void drop_surrogate(struct watch *w)
+{
+    if (w->high_surrogate != 0) {
+        w->high_surrogate = 0;
+        take(w, SLICE_LITERAL("\xef\xbf\xbd"));
+    }
+}
+
+static void begin_string(struct watch *w, bool key)
+{
+    w->state = IN_STRING;
+    w->string_is_key = key;
+    w->text_len = 0;
+    w->high_surrogate = 0;
+}
+
+static void end_string(struct watch *w)
+{
+    drop_surrogate(w);
+    if (!w->string_is_key) {
+        report(w, SCAN_STRING);
+        value_done(w);
+        return;
+    }
+    bool fits = w->text_len <= WATCH_KEY_BYTES;
+
+    w->matched = fits ? paths_matching(w, slice_of(w->text, w->text_len)) : 0;
+    w->state = AT_COLON;
+}
+
+static void begin_value(struct watch *w, char c)
+{
+    if (w->depth > 0 && !in_object(w)) {
+        w->matched = paths_matching(w, SLICE_LITERAL("[]"));
+    }
+    if (c == '{' || c == '[') {
+        open_container(w, c == '{');
+    } else if (c == '"') {
+        begin_string(w, false);
+    } else if (c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n') {
+        w->state = IN_LITERAL;
+        w->text_len = 0;
+        take(w, slice_of(&c, 1));
+    } else {
+        w->broken = true;
+    }
+}
+
+static bool is_literal_byte(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == 'E' || c == '+' || c == '-' ||
+           c == '.';
+}
+
+static void end_literal(struct watch *w)
+{
+    struct slice text =
+        slice_of(w->text, w->text_len < WATCH_TEXT_BYTES ? w->text_len : WATCH_TEXT_BYTES);
+
+    if (slice_eq_str(text, "true")) {
+        report(w, SCAN_TRUE);
+    } else if (slice_eq_str(text, "false")) {
+        report(w, SCAN_FALSE);
+    } else if (slice_eq_str(text, "null")) {
+        report(w, SCAN_NULL);
+    } else if (ascii_lower(text.ptr[0]) >= 'a') {
+        w->broken = true;
+        return;
+    } else {
+        report(w, SCAN_NUMBER);
+    }
+    value_done(w);
+}
+
+static void escape(struct watch *w, char c)
+{
+    static const char from[] = "\"\\/bfnrt";
+    static const char to[] = "\"\\/\b\f\n\r\t";
+    const char *at = c == '\0' ? NULL : strchr(from, c);
+
+    w->state = IN_STRING;
+    if (c == 'u') {
+        w->state = IN_HEX;
+        w->escape_digits = 0;
+        w->escape_value = 0;
+    } else if (at == NULL) {
+        w->broken = true;
+    } else {
+        drop_surrogate(w);
+        take(w, slice_of(&to[at - from], 1));
+    }
+}
+
+static void take_point(struct watch *w, unsigned point)
+{
+    char out[4];
+
+    if (point < 0x80) {
+        out[0] = (char)point;
+        take(w, slice_of(out, 1));
+    } else if (point < 0x800) {
+        out[0] = (char)(0xc0 | point >> 6);
+        out[1] = (char)(0x80 | (point & 0x3f));
+        take(w, slice_of(out, 2));
+    } else if (point < 0x10000) {
+        out[0] = (char)(0xe0 | point >> 12);
+        out[1] = (char)(0x80 | (point >> 6 & 0x3f));
+        out[2] = (char)(0x80 | (point & 0x3f));
+        take(w, slice_of(out, 3));
+    } else {
+        out[0] = (char)(0xf0 | point >> 18);
+        out[1] = (char)(0x80 | (point >> 12 & 0x3f));
+        out[2] = (char)(0x80 | (point >> 6 & 0x3f));
+        out[3] = (char)(0x80 | (point & 0x3f));
+        take(w, slice_of(out, 4));
+    }
+}
+
+static void take_unit(struct watch *w, unsigned unit)
+{
+    if (unit >= 0xdc00 && unit <= 0xdfff && w->high_surrogate != 0) {
+        unsigned high = w->high_surrogate;
+
+        w->high_surrogate = 0;
+        take_point(w, 0x10000 + ((high & 0x3ffu) << 10) + (unit & 0x3ffu));
+        return;
+    }
+    drop_surrogate(w);
+    if (unit >= 0xd800 && unit <= 0xdbff) {
+        w->high_surrogate = (uint16_t)unit;
+    } else {
+        take_point(w, unit >= 0xdc00 && unit <= 0xdfff ? 0xfffd : unit);
+    }
+}
+
+static void hex_digit(struct watch *w, char c)
+{
+    char low = ascii_lower(c);
+    bool digit = c >= '0' && c <= '9';
+
+    if (!digit && !(low >= 'a' && low <= 'f')) {
+        w->broken = true;
+        return;
+    }
+    unsigned value = digit ? (unsigned)(c - '0') : (unsigned)(low - 'a' + 10);
+
+    w->escape_value = (uint16_t)((unsigned)w->escape_value << 4 | value);
+    if (++w->escape_digits == 4) {
+        w->state = IN_STRING;
+        take_unit(w, w->escape_value);
+    }
+}
+
+/* A run of plain string bytes, or the one byte that ends it. Returns bytes read. */
+static size_t string_run(struct watch *w, struct slice in)
+{
+    size_t i = 0;
+
+    while (i < in.len && in.ptr[i] != '"' && in.ptr[i] != '\\' &&
+           (unsigned char)in.ptr[i] >= 0x20) {
+        i++;
+    }
+    if (i > 0) {
+        drop_surrogate(w);
+        take(w, slice_of(in.ptr, i));
+        return i;
+    }
+    if (in.ptr[0] == '"') {
+        end_string(w);
+    } else if (in.ptr[0] == '\\') {
+        w->state = IN_ESCAPE;
+    } else {
+        w->broken = true;
+    }
+    return 1;
+}
+
+static size_t literal_run(struct watch *w, struct slice in)
+{
+    size_t i = 0;
+
+    while (i < in.len && is_literal_byte(in.ptr[i])) {
+        i++;
+    }
+    if (i > 0) {
+        take(w, slice_of(in.ptr, i));
+    } else {
+        end_literal(w);
+    }
+    return i;
+}
+
+/* Between tokens: white space is skipped, one byte of structure is read. */
+static void structure(struct watch *w, char c)
+{
+    if (c == ' ' || c == '\n' || c == '\r' || c == '\t') {
+        return;
+    }
+    bool closes = c == '}' || c == ']';
+
+    switch ((enum state)w->state) {
+    case AT_FIRST_VALUE:
+        if (closes) {
+            close_container(w, c);
+            return;
+        }
+        begin_value(w, c);
+        return;
+    case AT_VALUE:
+        begin_value(w, c);
+        return;
+    case AT_FIRST_KEY:
+    case AT_KEY:
+        if (c == '"') {
+            begin_string(w, true);
+        } else if (c == '}' && w->state == AT_FIRST_KEY) {
+            close_container(w, c);
+        } else {
+            w->broken = true;
+        }
+        return;
+    case AT_COLON:
+        w->broken = c != ':';
+        w->state = AT_VALUE;
+        return;
+    default:
+        break;
+    }
+    if (c == ',') {
+        w->state = in_object(w) ? AT_KEY : AT_VALUE;
+    } else if (closes) {
+        close_container(w, c);
+    } else {
+        w->broken = true;
+    }
+}
+
+static size_t step(struct watch *w, struct slice in)
+{
+    switch ((enum state)w->state) {
+    case IN_STRING:
+        return string_run(w, in);
+    case IN_LITERAL:
+        return literal_run(w, in);
+    case IN_ESCAPE:
+        escape(w, in.ptr[0]);
+        return 1;
+    case IN_HEX:
+        hex_digit(w, in.ptr[0]);
+        return 1;
+    default:
+        structure(w, in.ptr[0]);
+        return 1;
+    }
+}
+
+void watch_init(struct watch *w, const struct watch_table *table,
+                void (*on_value)(void *arg, const struct watch_event *event), void *arg)
+{
+    assert(table->count <= WATCH_PATHS_MAX);
+    w->table = table;
+    w->on_value = on_value;
+    w->arg = arg;
+    watch_reset(w);
+}
+
+void watch_reset(struct watch *w)
+{
+    w->broken = false;
+    w->ended = false;
+    w->state = AT_VALUE;
+    w->depth = 0;
+    w->text_len = 0;
+    w->high_surrogate = 0;
+    w->matched = (uint32_t)(((uint64_t)1 << w->table->count) - 1);
+}
+
+size_t watch_feed(struct watch *w, struct slice bytes)
+{
+    size_t at = 0;
+
+    while (at < bytes.len && !w->broken && !w->ended) {
+        at += step(w, slice_of(bytes.ptr + at, bytes.len - at));
+    }
+    return at;
+}
+
+bool watch_inside(const struct watch *w)
+{
+    return !w->ended && (w->depth > 0 || w->state != AT_VALUE);
+}
