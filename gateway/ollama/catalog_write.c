@@ -1,0 +1,205 @@
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "ollama/catalog.h"
+
+struct pick {
+    const struct catalog_model *model;
+    size_t rank; /* of the replica, then of the entry: earlier wins */
+};
+
+struct picks {
+    struct pick *items; /* owned */
+    size_t count;
+};
+
+static int by_name(const void *a, const void *b)
+{
+    const struct pick *x = a;
+    const struct pick *y = b;
+    size_t shorter =
+        x->model->name.len < y->model->name.len ? x->model->name.len : y->model->name.len;
+    int order = memcmp(x->model->name.text, y->model->name.text, shorter);
+
+    if (order != 0) {
+        return order;
+    }
+    if (x->model->name.len != y->model->name.len) {
+        return x->model->name.len < y->model->name.len ? -1 : 1;
+    }
+    return x->rank < y->rank ? -1 : 1;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct pick *x = a;
+    const struct pick *y = b;
+
+    if (x->model->time_ns != y->model->time_ns) {
+        return x->model->time_ns > y->model->time_ns ? -1 : 1;
+    }
+    return x->rank < y->rank ? -1 : 1;
+}
+
+/* Sorted by name: of equal ones the first stays, of loaded ones the one that lives longest. */
+static void drop_doubles(struct picks *p, enum catalog_kind kind)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < p->count; i++) {
+        bool same = kept > 0 && model_eq(&p->items[kept - 1].model->name, &p->items[i].model->name);
+
+        if (!same) {
+            p->items[kept++] = p->items[i];
+        } else if (kind == CATALOG_PS &&
+                   p->items[i].model->time_ns > p->items[kept - 1].model->time_ns) {
+            p->items[kept - 1] = p->items[i];
+        }
+    }
+    p->count = kept;
+}
+
+static size_t total_models(const struct catalog *const *lists, size_t count)
+{
+    size_t total = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        total += lists[i] == NULL ? 0 : lists[i]->count;
+    }
+    return total;
+}
+
+/* Caller frees out->items. */
+static enum corral_err gather(const struct catalog *const *lists, size_t count,
+                              enum catalog_kind kind, struct catalog_filter filter,
+                              struct picks *out)
+{
+    size_t total = total_models(lists, count);
+    struct picks p = {.items = calloc(total + 1, sizeof(*p.items))};
+
+    if (p.items == NULL) {
+        return CE_NO_MEMORY;
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (size_t j = 0; lists[i] != NULL && j < lists[i]->count; j++) {
+            const struct catalog_model *m = &lists[i]->models[j];
+
+            if (filter.allowed == NULL || filter.allowed(&m->name, filter.arg)) {
+                p.items[p.count] = (struct pick){.model = m, .rank = p.count};
+                p.count++;
+            }
+        }
+    }
+    qsort(p.items, p.count, sizeof(*p.items), by_name);
+    drop_doubles(&p, kind);
+    qsort(p.items, p.count, sizeof(*p.items), by_time);
+    *out = p;
+    return CE_OK;
+}
+
+static enum corral_err write_raw(const struct catalog_model *m, struct buf *out)
+{
+    return buf_append(out, m->json);
+}
+
+/* `id` is as the replica or the client spelled it. */
+static enum corral_err write_openai(struct slice id, const struct catalog_model *m, struct buf *out)
+{
+    struct slice owner = model_namespace(&m->name);
+    enum corral_err err = buf_append_str(out, "{\"id\":\"");
+
+    if (err == CE_OK) {
+        err = buf_append_json(out, id);
+    }
+    if (err != CE_OK) {
+        return err;
+    }
+    return buf_printf(out, "\",\"object\":\"model\",\"created\":%" PRId64 ",\"owned_by\":\"%.*s\"}",
+                      m->time_ns / 1000000000, SLICE_ARG(owner));
+}
+
+static enum corral_err write_listed(const struct catalog_model *m, struct buf *out)
+{
+    return write_openai(m->spelled, m, out);
+}
+
+static enum corral_err write_list(const char *before, const struct picks *p,
+                                  enum corral_err (*entry)(const struct catalog_model *,
+                                                           struct buf *),
+                                  const char *after, struct buf *out)
+{
+    enum corral_err err = buf_append_str(out, before);
+
+    for (size_t i = 0; err == CE_OK && i < p->count; i++) {
+        if (i > 0) {
+            err = buf_append_str(out, ",");
+        }
+        if (err == CE_OK) {
+            err = entry(p->items[i].model, out);
+        }
+    }
+    return err == CE_OK ? buf_append_str(out, after) : err;
+}
+
+static enum corral_err write_native(const struct catalog *const *lists, size_t count,
+                                    enum catalog_kind kind, struct catalog_filter filter,
+                                    struct buf *out)
+{
+    struct picks p;
+    enum corral_err err = gather(lists, count, kind, filter, &p);
+
+    if (err == CE_OK) {
+        err = write_list("{\"models\":[", &p, write_raw, "]}", out);
+        free(p.items);
+    }
+    return err;
+}
+
+enum corral_err catalog_write_tags(const struct catalog *const *lists, size_t count,
+                                   struct catalog_filter filter, struct buf *out)
+{
+    return write_native(lists, count, CATALOG_TAGS, filter, out);
+}
+
+enum corral_err catalog_write_ps(const struct catalog *const *lists, size_t count,
+                                 struct catalog_filter filter, struct buf *out)
+{
+    return write_native(lists, count, CATALOG_PS, filter, out);
+}
+
+enum corral_err catalog_write_v1_models(const struct catalog *const *lists, size_t count,
+                                        struct catalog_filter filter, struct buf *out)
+{
+    struct picks p;
+    enum corral_err err = gather(lists, count, CATALOG_TAGS, filter, &p);
+
+    if (err == CE_OK) {
+        err = write_list("{\"object\":\"list\",\"data\":[", &p, write_listed, "]}\n", out);
+        free(p.items);
+    }
+    return err;
+}
+
+enum corral_err catalog_write_v1_model(const struct catalog *const *lists, size_t count,
+                                       struct slice id, struct catalog_filter filter,
+                                       struct buf *out)
+{
+    struct model_name name;
+    const struct catalog_model *found = NULL;
+    enum corral_err err = model_parse(id, &name);
+
+    if (err != CE_OK) {
+        return err;
+    }
+    if (filter.allowed != NULL && !filter.allowed(&name, filter.arg)) {
+        return CE_MODEL_FORBIDDEN;
+    }
+    for (size_t i = 0; i < count && found == NULL; i++) {
+        found = lists[i] == NULL ? NULL : catalog_find(lists[i], &name);
+    }
+    if (found == NULL) {
+        return CE_MODEL_UNKNOWN;
+    }
+    err = write_openai(id, found, out);
+    return err == CE_OK ? buf_append_str(out, "\n") : err;
+}

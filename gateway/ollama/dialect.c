@@ -1,0 +1,158 @@
+#include "ollama/dialect.h"
+
+struct kind {
+    unsigned status;
+    const char *openai_type;
+    const char *openai_code; /* NULL: null */
+    const char *anthropic_type;
+};
+
+/* What the SDKs' own servers say; the first row of a status or, by the hundred, the last two. */
+static const struct kind kinds[] = {
+    {400, "invalid_request_error", NULL, "invalid_request_error"},
+    {401, "invalid_request_error", "invalid_api_key", "authentication_error"},
+    {403, "permission_error", "permission_denied", "permission_error"},
+    {404, "not_found_error", "model_not_found", "not_found_error"},
+    {413, "invalid_request_error", "request_too_large", "request_too_large"},
+    {429, "requests", "rate_limit_exceeded", "rate_limit_error"},
+    {503, "server_error", "overloaded", "overloaded_error"},
+    {529, "server_error", "overloaded", "overloaded_error"},
+    {499, "invalid_request_error", NULL, "invalid_request_error"},
+    {500, "api_error", NULL, "api_error"},
+};
+
+static const struct kind *kind_of(unsigned status)
+{
+    for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
+        if (kinds[i].status == status) {
+            return &kinds[i];
+        }
+    }
+    return &kinds[ARRAY_LEN(kinds) - (status < 500 ? 2 : 1)];
+}
+
+/* Strings of which every second one is escaped: text, value, text, value, text. */
+static enum corral_err put(struct buf *out, const char *const *texts, const struct slice *values,
+                           size_t count)
+{
+    enum corral_err err = buf_append_str(out, texts[0]);
+
+    for (size_t i = 0; err == CE_OK && i < count; i++) {
+        err = buf_append_json(out, values[i]);
+        if (err == CE_OK) {
+            err = buf_append_str(out, texts[i + 1]);
+        }
+    }
+    return err;
+}
+
+static enum corral_err put_native(struct slice message, struct buf *out)
+{
+    static const char *const texts[] = {"{\"error\":\"", "\"}"};
+
+    return put(out, texts, &message, 1);
+}
+
+/* `"message":"...","type":"...","param":null,"code":"..."` */
+static enum corral_err put_openai_members(const struct kind *kind, const char *code,
+                                          struct slice message, struct buf *out)
+{
+    static const char *const with_code[] = {"\"message\":\"", "\",\"type\":\"",
+                                            "\",\"param\":null,\"code\":\"", "\""};
+    static const char *const without[] = {"\"message\":\"", "\",\"type\":\"",
+                                          "\",\"param\":null,\"code\":null"};
+    const char *shown = code != NULL ? code : kind->openai_code;
+    const struct slice values[] = {message, slice_str(kind->openai_type), slice_str(shown)};
+
+    return shown == NULL ? put(out, without, values, 2) : put(out, with_code, values, 3);
+}
+
+static enum corral_err put_openai(const struct kind *kind, const char *code, struct slice message,
+                                  struct buf *out)
+{
+    enum corral_err err = buf_append_str(out, "{\"error\":{");
+
+    if (err == CE_OK) {
+        err = put_openai_members(kind, code, message, out);
+    }
+    return err == CE_OK ? buf_append_str(out, "}}") : err;
+}
+
+static enum corral_err put_anthropic(const struct kind *kind, struct slice message,
+                                     struct slice request_id, struct buf *out)
+{
+    static const char *const texts[] = {"{\"type\":\"error\",\"error\":{\"type\":\"",
+                                        "\",\"message\":\"", "\"},\"request_id\":\"", "\"}"};
+    const struct slice values[] = {slice_str(kind->anthropic_type), message, request_id};
+
+    return put(out, texts, values, ARRAY_LEN(values));
+}
+
+enum corral_err dialect_error_body(enum dialect dialect, unsigned status, const char *code,
+                                   struct slice message, struct slice request_id, struct buf *out)
+{
+    switch (dialect) {
+    case DIALECT_OPENAI:
+        return put_openai(kind_of(status), code, message, out);
+    case DIALECT_ANTHROPIC:
+        return put_anthropic(kind_of(status), message, request_id, out);
+    case DIALECT_NATIVE:
+        break;
+    }
+    return put_native(message, out);
+}
+
+/* The SDK raises on an event named "error"; its data has the members at the top level. */
+static enum corral_err put_responses_event(const struct kind *kind, const char *code,
+                                           struct slice message, struct buf *out)
+{
+    static const char *const texts[] = {"event: error\ndata: {\"type\":\"error\",\"code\":\"",
+                                        "\",\"message\":\"",
+                                        "\",\"param\":null,\"sequence_number\":0,\"error\":{"};
+    const char *shown = code != NULL                ? code
+                        : kind->openai_code != NULL ? kind->openai_code
+                                                    : kind->openai_type;
+    const struct slice values[] = {slice_str(shown), message};
+    enum corral_err err = put(out, texts, values, ARRAY_LEN(values));
+
+    if (err == CE_OK) {
+        err = put_openai_members(kind, code, message, out);
+    }
+    return err == CE_OK ? buf_append_str(out, "}}\n\n") : err;
+}
+
+enum corral_err dialect_error_event(const struct route *route, unsigned status, const char *code,
+                                    struct slice message, struct slice request_id, struct buf *out)
+{
+    const char *before = "";
+    const char *after = "\n\n";
+
+    switch (route->stream) {
+    case ROUTE_STREAM_RESPONSES:
+        return put_responses_event(kind_of(status), code, message, out);
+    case ROUTE_STREAM_MESSAGES:
+        before = "event: error\ndata: ";
+        break;
+    case ROUTE_STREAM_CHAT:
+    case ROUTE_STREAM_COMPLETIONS:
+        before = "data: ";
+        break;
+    case ROUTE_STREAM_NDJSON:
+    case ROUTE_STREAM_NEVER:
+        after = "\n";
+        break;
+    }
+    enum corral_err err = buf_append_str(out, before);
+    if (err == CE_OK) {
+        err = dialect_error_body(route->dialect, status, code, message, request_id, out);
+    }
+    return err == CE_OK ? buf_append_str(out, after) : err;
+}
+
+const char *dialect_content_type(const struct route *route, bool streaming)
+{
+    if (!streaming || route->stream == ROUTE_STREAM_NEVER) {
+        return "application/json";
+    }
+    return route->stream == ROUTE_STREAM_NDJSON ? "application/x-ndjson" : "text/event-stream";
+}
