@@ -98,7 +98,7 @@ static void on_send_failed(struct conn *c)
 
 static void on_dribble_timer(struct timer *t);
 
-static void flush(struct conn *c)
+void conn_flush(struct conn *c)
 {
     const struct fault *dribble = plan_get(&c->plan, FAULT_DRIBBLE);
 
@@ -132,7 +132,7 @@ static void on_dribble_timer(struct timer *t)
     struct conn *c = LIST_ENTRY(t, struct conn, timer);
 
     if (c->state != CONN_DEAD) {
-        flush(c);
+        conn_flush(c);
     }
 }
 
@@ -155,7 +155,7 @@ void conn_send(struct conn *c, const void *ptr, size_t len)
         bool idle = c->out.len == 0;
         sbuf_add(&c->out, (const char *)ptr + n, len - (size_t)n);
         if (idle) {
-            flush(c);
+            conn_flush(c);
         }
     }
 }
@@ -166,7 +166,7 @@ static void on_write(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
 
-    flush(c);
+    conn_flush(c);
 }
 
 static void on_eof(struct conn *c)

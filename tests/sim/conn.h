@@ -12,6 +12,9 @@ void conn_accept_start(struct sim *s);
 /** Queue bytes behind what is unsent and send what the kernel takes. May close the connection. */
 void conn_send(struct conn *c, const void *ptr, size_t len);
 
+/** Send what is queued; without a dribble in the plan all of it. */
+void conn_flush(struct conn *c);
+
 /** True while more is unsent than a slow reader should make us keep. */
 bool conn_backlogged(const struct conn *c);
 

@@ -333,6 +333,10 @@ static void begin(struct conn *c)
     plan_finish(&c->plan);
     sbuf_finish(&c->batch);
     wheel_cancel(&c->sim->wheel, &c->timer);
+    conn_flush(c); /* what a dribble still held of the answer before */
+    if (c->state == CONN_DEAD) {
+        return;
+    }
     c->state = CONN_BUSY;
     c->route = NULL;
     c->start_ms = sim_now_ms();
@@ -352,6 +356,9 @@ void exchange_run(struct conn *c)
     const char *param = NULL;
 
     begin(c);
+    if (c->state == CONN_DEAD) {
+        return;
+    }
     if (strncmp(c->req.path, "/sim/", 5) == 0) {
         control_handle(c);
         sbuf_finish(&c->body);

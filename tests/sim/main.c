@@ -1,4 +1,6 @@
 #include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,17 +38,20 @@ uint64_t sim_next_id(struct sim *s)
 
 static void print_stamp(struct sbuf *out, const char *stamp, long ns)
 {
-    char digits[12];
-    int len = 9;
+    char digits[9];
+    size_t len = sizeof(digits);
 
-    snprintf(digits, sizeof(digits), "%09ld", ns);
+    for (size_t i = len; i > 0; i--) {
+        digits[i - 1] = (char)('0' + ns % 10);
+        ns /= 10;
+    }
     while (len > 0 && digits[len - 1] == '0') {
         len--; /* Go drops zeros at the end */
     }
     sbuf_str(out, stamp);
     if (len > 0) {
         sbuf_add(out, ".", 1);
-        sbuf_add(out, digits, (size_t)len);
+        sbuf_add(out, digits, len);
     }
     sbuf_add(out, "Z", 1);
 }
@@ -139,6 +144,9 @@ static int listen_on(struct conf *conf)
     }
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    /* Inherited by every connection: where the default is BBR, its pacing timers cost more than the
+     * send itself and move chunks in time. A kernel without it just keeps its default. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
     if (fd < 0 || bind(fd, (struct sockaddr *)&addr, len) != 0 || listen(fd, 16384) != 0 ||
         getsockname(fd, (struct sockaddr *)&addr, &len) != 0) {
         perror("ollama-sim: listen");

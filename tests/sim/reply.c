@@ -220,7 +220,7 @@ static void finish(struct conn *c)
         conn_close(c, false);
         return;
     }
-    if (idle != NULL) {
+    if (idle != NULL && c->out.len == 0) {
         c->timer.fn = idle_bytes_later;
         wheel_arm(&c->sim->wheel, &c->timer, sim_now_ms() + (uint64_t)idle->ms);
         sim_wake(c->sim);
