@@ -11,7 +11,7 @@
 
 #include "base/slice.h"
 
-#define BASE64URL_LEN(bytes) (((bytes) * 4 + 2) / 3)
+#define BASE64URL_LEN(bytes) (((bytes)*4 + 2) / 3)
 
 /** Writes BASE64URL_LEN(len) characters and a NUL to `out`. Returns the characters written. */
 size_t base64url_encode(const void *bytes, size_t len, char *out);

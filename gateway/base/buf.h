@@ -32,7 +32,8 @@ static inline struct slice buf_slice(const struct buf *b)
     return slice_of(b->data == NULL ? NULL : b->data + b->start, b->len);
 }
 
-/** Room for `extra` more bytes behind the end: pointer to it in *out. CE_TOO_LARGE, CE_NO_MEMORY. */
+/** Room for `extra` more bytes behind the end: pointer to it in *out. CE_TOO_LARGE, CE_NO_MEMORY.
+ */
 MUST_USE enum corral_err buf_reserve(struct buf *b, size_t extra, char **out);
 
 /** Append; on an error (CE_TOO_LARGE, CE_NO_MEMORY) the buffer is as it was. */

@@ -128,7 +128,7 @@ enum corral_err {
 #define X(name, reason) name,
     CORRAL_ERRORS(X)
 #undef X
-    CE_COUNT
+        CE_COUNT
 };
 
 /** The stable reason label of an error: static text, never NULL. */

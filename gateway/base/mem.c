@@ -8,7 +8,7 @@
 
 enum { EXIT_OUT_OF_MEMORY = 70 };
 
-NO_RETURN static void out_of_memory(void)
+void mem_exhausted(void)
 {
     static const char line[] = "{\"level\":\"error\",\"event\":\"memory.exhausted\",\"detail\":"
                                "\"a small allocation failed; giving up\"}\n";
@@ -24,7 +24,7 @@ void *xcalloc(size_t count, size_t size)
     void *memory = calloc(count, size);
 
     if (memory == NULL) {
-        out_of_memory();
+        mem_exhausted();
     }
     return memory;
 }
@@ -34,7 +34,7 @@ void *xrealloc(void *old, size_t new_size)
     void *memory = realloc(old, new_size);
 
     if (memory == NULL && new_size > 0) {
-        out_of_memory();
+        mem_exhausted();
     }
     return memory;
 }
@@ -62,7 +62,7 @@ void *xgrow(void *items, size_t count, size_t *capacity, size_t item_size)
     size_t next = *capacity == 0 ? 8 : *capacity * 2;
 
     if (next > SIZE_MAX / item_size) {
-        out_of_memory();
+        mem_exhausted();
     }
     *capacity = next;
     return xrealloc(items, next * item_size);

@@ -27,4 +27,7 @@ char *xstrndup(const char *bytes, size_t len);
 /** Grow a vector to hold one more item; `*capacity` in items. Returns the (moved) vector. */
 void *xgrow(void *items, size_t count, size_t *capacity, size_t item_size);
 
+/** What the x-functions do on failure; for small fixed allocations of libraries. */
+NO_RETURN void mem_exhausted(void);
+
 #endif

@@ -9,7 +9,8 @@
 
 #include "base/slice.h"
 
-/** Fill with getrandom(2). Ends the process (exit 70) when the kernel cannot: nothing is safe then. */
+/** Fill with getrandom(2). Ends the process (exit 70) when the kernel cannot: nothing is safe then.
+ */
 void rand_bytes(void *out, size_t len);
 
 uint64_t rand_u64(void);
