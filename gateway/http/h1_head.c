@@ -1,0 +1,413 @@
+#include "http/h1_head.h"
+
+#include <assert.h>
+
+#include "http/authority.h"
+
+/* Length of the first line without its CRLF, or SIZE_MAX while it is not complete. */
+static size_t first_line_len(struct slice bytes)
+{
+    size_t lf = slice_find(bytes, '\n');
+
+    return lf == bytes.len || lf == 0 ? SIZE_MAX : lf - 1;
+}
+
+static enum corral_err check_unfinished(struct slice bytes, const struct h1_scan *scan)
+{
+    struct slice tail = slice_from(bytes, scan->scanned);
+    size_t cr = slice_find(tail, '\r');
+
+    if (tail.len > 0 && cr + 1 < tail.len) {
+        return CE_HTTP_LINE_END;
+    }
+    if (bytes.len > HTTP_MAX_HEAD_BYTES) {
+        return CE_HTTP_HEAD_TOO_LARGE;
+    }
+    if (scan->lines == 0 && bytes.len > HTTP_MAX_LINE_BYTES) {
+        bool has_target = slice_find(slice_of(bytes.ptr, HTTP_MAX_METHOD_BYTES + 1), ' ') <=
+                          HTTP_MAX_METHOD_BYTES;
+
+        return has_target ? CE_HTTP_TARGET_TOO_LONG : CE_HTTP_LINE;
+    }
+    return CE_MORE;
+}
+
+enum corral_err h1_scan_head(struct h1_scan *scan, struct slice bytes, size_t *out_len)
+{
+    while (scan->scanned < bytes.len) {
+        struct slice rest = slice_from(bytes, scan->scanned);
+        size_t lf = slice_find(rest, '\n');
+
+        if (lf == rest.len) {
+            break;
+        }
+        if (lf == 0 || slice_find(slice_of(rest.ptr, lf), '\r') != lf - 1) {
+            return CE_HTTP_LINE_END;
+        }
+        scan->scanned += lf + 1;
+        if (lf == 1 && scan->lines > 0) {
+            *out_len = scan->scanned;
+            return scan->scanned > HTTP_MAX_HEAD_BYTES ? CE_HTTP_HEAD_TOO_LARGE : CE_OK;
+        }
+        scan->lines++;
+    }
+    return check_unfinished(bytes, scan);
+}
+
+static struct slice take_until(struct slice *rest, char byte)
+{
+    size_t at = slice_find(*rest, byte);
+    struct slice taken = slice_of(rest->ptr, at);
+
+    *rest = slice_from(*rest, at + 1);
+    return taken;
+}
+
+static bool is_unreserved_or_sub(unsigned char c)
+{
+    return http_is_token_char(c) || memchr("()/:;<=>?@[]{},\"\\", c, 17) != NULL;
+}
+
+static bool hex_digit(char c)
+{
+    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
+}
+
+static bool query_char(unsigned char c)
+{
+    return c > 0x20 && c < 0x7f && c != '#' && c != '"' && c != '<' && c != '>' && c != '\\' &&
+           c != '^' && c != '`' && c != '{' && c != '|' && c != '}';
+}
+
+bool http_query_ok(struct slice query)
+{
+    for (size_t i = 0; i < query.len; i++) {
+        if (!query_char((unsigned char)query.ptr[i])) {
+            return false;
+        }
+        if (query.ptr[i] == '%' &&
+            (i + 2 >= query.len || !hex_digit(query.ptr[i + 1]) || !hex_digit(query.ptr[i + 2]))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static enum corral_err read_version(struct slice version, unsigned *out_minor)
+{
+    if (version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 || version.ptr[6] != '.') {
+        return CE_HTTP_VERSION;
+    }
+    char major = version.ptr[5];
+    char minor = version.ptr[7];
+
+    if (major < '0' || major > '9' || minor < '0' || minor > '9') {
+        return CE_HTTP_VERSION;
+    }
+    if (major != '1' || minor > '1') {
+        return CE_HTTP_VERSION_UNKNOWN;
+    }
+    *out_minor = minor == '1' ? 1 : 0;
+    return CE_OK;
+}
+
+/* absolute-form: RFC 9112 section 3.2.2. The scheme must be the one the bytes came by. */
+static enum corral_err strip_scheme(struct slice *target, bool is_tls, struct slice *out_authority)
+{
+    struct slice scheme = is_tls ? SLICE_LITERAL("https://") : SLICE_LITERAL("http://");
+
+    if (target->len <= scheme.len || !slice_eq_nocase(slice_of(target->ptr, scheme.len), scheme)) {
+        return CE_HTTP_TARGET;
+    }
+    struct slice rest = slice_from(*target, scheme.len);
+    size_t end = slice_find(rest, '/');
+
+    if (end == rest.len) {
+        return CE_HTTP_TARGET;
+    }
+    *out_authority = slice_of(rest.ptr, end);
+    *target = slice_from(rest, end);
+    return CE_OK;
+}
+
+static enum corral_err read_target(struct slice target, bool is_tls, struct http_request *out)
+{
+    if (target.len == 0) {
+        return CE_HTTP_LINE;
+    }
+    for (size_t i = 0; i < target.len; i++) {
+        if (!is_unreserved_or_sub((unsigned char)target.ptr[i])) {
+            return CE_HTTP_TARGET;
+        }
+    }
+    if (slice_find(target, '#') < target.len) {
+        return CE_HTTP_TARGET;
+    }
+    if (slice_eq_str(target, "*") && slice_eq_str(out->method, "OPTIONS")) {
+        out->path = target;
+        return CE_OK;
+    }
+    if (target.ptr[0] != '/') {
+        enum corral_err err = strip_scheme(&target, is_tls, &out->authority);
+        if (err != CE_OK) {
+            return err;
+        }
+    }
+    size_t question = slice_find(target, '?');
+
+    out->path = slice_of(target.ptr, question);
+    out->query = slice_from(target, question + 1);
+    if (out->query.len > HTTP_MAX_QUERY_BYTES) {
+        return CE_HTTP_TARGET_TOO_LONG;
+    }
+    return http_query_ok(out->query) ? CE_OK : CE_HTTP_TARGET;
+}
+
+static enum corral_err read_request_line(struct slice line, bool is_tls, struct http_request *out)
+{
+    struct slice rest = line;
+
+    if (line.len > HTTP_MAX_LINE_BYTES) {
+        return CE_HTTP_TARGET_TOO_LONG;
+    }
+    out->method = take_until(&rest, ' ');
+    if (!http_is_token(out->method) || out->method.len > HTTP_MAX_METHOD_BYTES) {
+        return CE_HTTP_METHOD;
+    }
+    struct slice target = take_until(&rest, ' ');
+
+    if (rest.len == 0) {
+        return CE_HTTP_LINE;
+    }
+    enum corral_err err = read_version(rest, &out->minor);
+    if (err != CE_OK) {
+        return err;
+    }
+    if (slice_eq_str(out->method, "CONNECT")) {
+        return CE_METHOD_NOT_ALLOWED;
+    }
+    return read_target(target, is_tls, out);
+}
+
+/* One empty line before the request line is tolerated: RFC 9112 section 2.2. */
+static struct slice skip_empty_line(struct slice bytes)
+{
+    return bytes.len >= 2 && bytes.ptr[0] == '\r' && bytes.ptr[1] == '\n' ? slice_from(bytes, 2)
+                                                                          : bytes;
+}
+
+enum corral_err h1_check_first_line(struct slice bytes)
+{
+    struct http_request scratch;
+
+    bytes = skip_empty_line(bytes);
+    if (bytes.len > 0 && bytes.ptr[0] != '\r' && !http_is_token_char((unsigned char)bytes.ptr[0])) {
+        return CE_HTTP_LINE;
+    }
+    size_t len = first_line_len(bytes);
+
+    if (len == SIZE_MAX) {
+        return CE_OK;
+    }
+    scratch.method = slice_of(NULL, 0);
+    enum corral_err err = read_request_line(slice_of(bytes.ptr, len), false, &scratch);
+
+    /* The scheme of an absolute-form target is judged later, when it is known. */
+    return err == CE_HTTP_TARGET ? CE_OK : err;
+}
+
+static enum corral_err read_fields(struct slice rest, struct http_fields *out)
+{
+    while (rest.len > 2) {
+        size_t lf = slice_find(rest, '\n');
+        struct slice line = slice_of(rest.ptr, lf - 1);
+
+        rest = slice_from(rest, lf + 1);
+        if (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t')) {
+            return CE_HTTP_FOLD;
+        }
+        size_t colon = slice_find(line, ':');
+
+        if (colon == line.len) {
+            return CE_HTTP_FIELD;
+        }
+        enum corral_err err = http_fields_add(out, slice_of(line.ptr, colon),
+                                              slice_trim(slice_from(line, colon + 1)));
+        if (err != CE_OK) {
+            return err;
+        }
+    }
+    return CE_OK;
+}
+
+static enum corral_err coding_fault(struct slice value)
+{
+    struct slice element;
+    size_t chunked_at = 0;
+    size_t chunked_times = 0;
+    size_t count = 0;
+
+    while (http_list_next(&value, &element)) {
+        count++;
+        if (!http_is_token(element)) {
+            return CE_HTTP_CODING;
+        }
+        if (slice_eq_nocase(element, SLICE_LITERAL("chunked"))) {
+            chunked_at = count;
+            chunked_times++;
+        }
+    }
+    bool misplaced = chunked_times > 1 || (chunked_times == 1 && chunked_at != count);
+
+    return misplaced ? CE_HTTP_CODING : CE_HTTP_CODING_UNKNOWN;
+}
+
+/* RFC 9112 section 6.3, without its repairs. */
+static enum corral_err read_framing(const struct http_fields *f, unsigned minor,
+                                    enum http_framing *out, uint64_t *out_length)
+{
+    if (f->times[HF_TRANSFER_ENCODING] > 0) {
+        struct slice coding = http_field_value(f, HF_TRANSFER_ENCODING);
+
+        if (f->times[HF_CONTENT_LENGTH] > 0) {
+            return CE_HTTP_LENGTH_AND_CODING;
+        }
+        if (f->times[HF_TRANSFER_ENCODING] > 1 || minor == 0) {
+            return CE_HTTP_CODING;
+        }
+        *out = HTTP_CHUNKED;
+        return slice_eq_nocase(coding, SLICE_LITERAL("chunked")) ? CE_OK : coding_fault(coding);
+    }
+    *out = HTTP_NO_BODY;
+    *out_length = 0;
+    if (f->times[HF_CONTENT_LENGTH] == 0) {
+        return CE_OK;
+    }
+    if (f->times[HF_CONTENT_LENGTH] > 1 ||
+        slice_parse_u64(http_field_value(f, HF_CONTENT_LENGTH), out_length) != CE_OK ||
+        *out_length > INT64_MAX) {
+        return CE_HTTP_LENGTH;
+    }
+    *out = HTTP_LENGTH;
+    return CE_OK;
+}
+
+static enum corral_err check_host(struct http_request *r)
+{
+    struct slice host = http_field_value(&r->fields, HF_HOST);
+    struct http_authority parsed;
+
+    if (r->fields.times[HF_HOST] != 1) {
+        return CE_HTTP_HOST;
+    }
+    if (r->authority.ptr != NULL && !slice_eq_nocase(r->authority, host)) {
+        return CE_HTTP_HOST;
+    }
+    r->authority = host;
+    return http_authority_parse(host, &parsed);
+}
+
+static enum corral_err check_expect(struct http_request *r)
+{
+    struct slice expect = http_field_value(&r->fields, HF_EXPECT);
+
+    if (expect.ptr == NULL || r->minor == 0) {
+        return CE_OK;
+    }
+    if (r->fields.times[HF_EXPECT] > 1 || !slice_eq_nocase(expect, SLICE_LITERAL("100-continue"))) {
+        return CE_HTTP_EXPECT;
+    }
+    r->expect_continue =
+        r->framing == HTTP_CHUNKED || (r->framing == HTTP_LENGTH && r->content_length > 0);
+    return CE_OK;
+}
+
+static bool connection_says(const struct http_fields *f, const char *token)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        if (f->times[HF_CONNECTION] > 0 &&
+            slice_eq_nocase(f->at[i].name, SLICE_LITERAL("connection")) &&
+            http_list_has(f->at[i].value, token)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_request *out)
+{
+    head = skip_empty_line(head);
+    size_t len = first_line_len(head);
+
+    assert(len != SIZE_MAX);
+    memset(out, 0, offsetof(struct http_request, fields) + offsetof(struct http_fields, at));
+    enum corral_err err = read_request_line(slice_of(head.ptr, len), is_tls, out);
+    if (err == CE_OK) {
+        err = read_fields(slice_from(head, len + 2), &out->fields);
+    }
+    if (err == CE_OK) {
+        err = read_framing(&out->fields, out->minor, &out->framing, &out->content_length);
+    }
+    if (err == CE_OK) {
+        err = check_host(out);
+    }
+    if (err == CE_OK) {
+        err = check_expect(out);
+    }
+    if (err != CE_OK) {
+        return err;
+    }
+    bool is_read = slice_eq_str(out->method, "GET") || slice_eq_str(out->method, "HEAD");
+
+    if (is_read && (out->framing == HTTP_CHUNKED || out->content_length > 0)) {
+        return CE_HTTP_BODY_UNEXPECTED;
+    }
+    out->keep_alive = out->minor == 1 && !connection_says(&out->fields, "close");
+    return CE_OK;
+}
+
+static enum corral_err read_status_line(struct slice line, unsigned *out_status)
+{
+    uint64_t status;
+
+    if (line.len < 12 || memcmp(line.ptr, "HTTP/1.1 ", 9) != 0 ||
+        (line.len > 12 && line.ptr[12] != ' ') ||
+        slice_parse_u64(slice_of(line.ptr + 9, 3), &status) != CE_OK || status < 100 ||
+        status > 599) {
+        return CE_HTTP_STATUS_LINE;
+    }
+    for (size_t i = 12; i < line.len; i++) {
+        if ((unsigned char)line.ptr[i] < 0x20 && line.ptr[i] != '\t') {
+            return CE_HTTP_STATUS_LINE;
+        }
+    }
+    *out_status = (unsigned)status;
+    return CE_OK;
+}
+
+enum corral_err h1_read_response(struct slice head, struct http_response_head *out)
+{
+    size_t len = first_line_len(head);
+
+    assert(len != SIZE_MAX);
+    memset(out, 0, offsetof(struct http_response_head, fields) + offsetof(struct http_fields, at));
+    enum corral_err err = read_status_line(slice_of(head.ptr, len), &out->status);
+    if (err == CE_OK) {
+        err = read_fields(slice_from(head, len + 2), &out->fields);
+    }
+    if (err == CE_OK) {
+        err = read_framing(&out->fields, 1, &out->framing, &out->content_length);
+    }
+    if (err != CE_OK) {
+        return err;
+    }
+    bool bodyless = out->status < 200 || out->status == 204 || out->status == 304;
+
+    if (bodyless) {
+        out->framing = HTTP_NO_BODY;
+    } else if (out->framing == HTTP_NO_BODY) {
+        return CE_HTTP_LENGTH_REQUIRED;
+    }
+    out->keep_alive = !connection_says(&out->fields, "close");
+    return CE_OK;
+}

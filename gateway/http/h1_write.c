@@ -1,0 +1,70 @@
+#include "http/h1_write.h"
+
+#include <assert.h>
+
+#include "http/message.h"
+
+void h1_write(struct h1_writer *w, struct slice bytes)
+{
+    if (w->overflow || bytes.len > w->capacity - w->len) {
+        w->overflow = true;
+        return;
+    }
+    if (bytes.len > 0) {
+        memcpy(w->data + w->len, bytes.ptr, bytes.len);
+        w->len += bytes.len;
+    }
+}
+
+void h1_write_str(struct h1_writer *w, const char *text)
+{
+    h1_write(w, slice_str(text));
+}
+
+void h1_write_u64(struct h1_writer *w, uint64_t value)
+{
+    char digits[20];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    h1_write(w, slice_of(digits + at, sizeof(digits) - at));
+}
+
+void h1_write_field(struct h1_writer *w, const char *name, struct slice value)
+{
+    assert(slice_find(value, '\r') == value.len && slice_find(value, '\n') == value.len &&
+           slice_find(value, '\0') == value.len);
+    h1_write_str(w, name);
+    h1_write(w, SLICE_LITERAL(": "));
+    h1_write(w, value);
+    h1_write(w, SLICE_LITERAL("\r\n"));
+}
+
+void h1_write_status_line(struct h1_writer *w, unsigned status)
+{
+    h1_write(w, SLICE_LITERAL("HTTP/1.1 "));
+    h1_write_u64(w, status);
+    h1_write(w, SLICE_LITERAL(" "));
+    h1_write_str(w, http_reason(status));
+    h1_write(w, SLICE_LITERAL("\r\n"));
+}
+
+size_t h1_chunk_head(size_t size, char out[static H1_CHUNK_HEAD_BYTES])
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t digits = 1;
+
+    for (size_t rest = size >> 4; rest > 0; rest >>= 4) {
+        digits++;
+    }
+    for (size_t i = digits; i > 0; i--) {
+        out[i - 1] = hex[size & 0xf];
+        size >>= 4;
+    }
+    out[digits] = '\r';
+    out[digits + 1] = '\n';
+    return digits + 2;
+}

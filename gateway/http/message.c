@@ -1,0 +1,190 @@
+#include "http/message.h"
+
+static const struct {
+    const char *name;
+    uint8_t len;
+    uint8_t id;
+} known[] = {
+    {"accept", 6, HF_ACCEPT},
+    {"authorization", 13, HF_AUTHORIZATION},
+    {"cache-control", 13, HF_CACHE_CONTROL},
+    {"connection", 10, HF_CONNECTION},
+    {"content-encoding", 16, HF_CONTENT_ENCODING},
+    {"content-length", 14, HF_CONTENT_LENGTH},
+    {"content-type", 12, HF_CONTENT_TYPE},
+    {"expect", 6, HF_EXPECT},
+    {"host", 4, HF_HOST},
+    {"retry-after", 11, HF_RETRY_AFTER},
+    {"traceparent", 11, HF_TRACEPARENT},
+    {"tracestate", 10, HF_TRACESTATE},
+    {"transfer-encoding", 17, HF_TRANSFER_ENCODING},
+    {"user-agent", 10, HF_USER_AGENT},
+    {"x-request-id", 12, HF_X_REQUEST_ID},
+};
+
+/* 1: token character; 2: also allowed in a field name (no '_'). Indexed by byte. */
+static const uint8_t token_table[256] = {
+    ['!'] = 3, ['#'] = 3, ['$'] = 3, ['%'] = 3, ['&'] = 3, ['\''] = 3, ['*'] = 3, ['+'] = 3,
+    ['-'] = 3, ['.'] = 3, ['^'] = 3, ['`'] = 3, ['|'] = 3, ['~'] = 3,  ['_'] = 1, ['0'] = 3,
+    ['1'] = 3, ['2'] = 3, ['3'] = 3, ['4'] = 3, ['5'] = 3, ['6'] = 3,  ['7'] = 3, ['8'] = 3,
+    ['9'] = 3, ['A'] = 3, ['B'] = 3, ['C'] = 3, ['D'] = 3, ['E'] = 3,  ['F'] = 3, ['G'] = 3,
+    ['H'] = 3, ['I'] = 3, ['J'] = 3, ['K'] = 3, ['L'] = 3, ['M'] = 3,  ['N'] = 3, ['O'] = 3,
+    ['P'] = 3, ['Q'] = 3, ['R'] = 3, ['S'] = 3, ['T'] = 3, ['U'] = 3,  ['V'] = 3, ['W'] = 3,
+    ['X'] = 3, ['Y'] = 3, ['Z'] = 3, ['a'] = 3, ['b'] = 3, ['c'] = 3,  ['d'] = 3, ['e'] = 3,
+    ['f'] = 3, ['g'] = 3, ['h'] = 3, ['i'] = 3, ['j'] = 3, ['k'] = 3,  ['l'] = 3, ['m'] = 3,
+    ['n'] = 3, ['o'] = 3, ['p'] = 3, ['q'] = 3, ['r'] = 3, ['s'] = 3,  ['t'] = 3, ['u'] = 3,
+    ['v'] = 3, ['w'] = 3, ['x'] = 3, ['y'] = 3, ['z'] = 3,
+};
+
+bool http_is_token_char(unsigned char c)
+{
+    return (token_table[c] & 1) != 0;
+}
+
+bool http_is_token(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (!http_is_token_char((unsigned char)s.ptr[i])) {
+            return false;
+        }
+    }
+    return s.len > 0;
+}
+
+enum http_field_id http_field_lookup(struct slice name)
+{
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        if (known[i].len == name.len && ascii_lower(name.ptr[0]) == known[i].name[0] &&
+            slice_eq_nocase(name, slice_of(known[i].name, known[i].len))) {
+            return (enum http_field_id)known[i].id;
+        }
+    }
+    return HF_OTHER;
+}
+
+struct slice http_field_value(const struct http_fields *f, enum http_field_id id)
+{
+    return f->first[id] == 0 ? slice_of(NULL, 0) : f->at[f->first[id] - 1].value;
+}
+
+struct slice http_field_named(const struct http_fields *f, const char *name)
+{
+    for (size_t i = 0; i < f->count; i++) {
+        if (slice_eq_nocase(f->at[i].name, slice_str(name))) {
+            return f->at[i].value;
+        }
+    }
+    return slice_of(NULL, 0);
+}
+
+static bool name_ok(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        if ((token_table[(unsigned char)name.ptr[i]] & 2) == 0) {
+            return false;
+        }
+    }
+    return name.len > 0;
+}
+
+static bool value_ok(struct slice value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+
+        if ((c < 0x20 && c != '\t') || c == 0x7f) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum corral_err http_fields_add(struct http_fields *f, struct slice name, struct slice value)
+{
+    if (!name_ok(name)) {
+        return CE_HTTP_FIELD_NAME;
+    }
+    if (!value_ok(value)) {
+        return CE_HTTP_FIELD_VALUE;
+    }
+    if (name.len > HTTP_MAX_NAME_BYTES || value.len > HTTP_MAX_VALUE_BYTES) {
+        return CE_HTTP_HEAD_TOO_LARGE;
+    }
+    if (f->count == HTTP_MAX_FIELDS) {
+        return CE_HTTP_TOO_MANY_FIELDS;
+    }
+    enum http_field_id id = http_field_lookup(name);
+
+    f->at[f->count++] = (struct http_field){name, value};
+    f->times[id]++;
+    if (f->first[id] == 0) {
+        f->first[id] = (uint8_t)f->count;
+    }
+    return CE_OK;
+}
+
+bool http_list_next(struct slice *rest, struct slice *out_element)
+{
+    if (rest->ptr == NULL) {
+        return false;
+    }
+    size_t comma = slice_find(*rest, ',');
+
+    *out_element = slice_trim(slice_of(rest->ptr, comma));
+    *rest = comma == rest->len ? slice_of(NULL, 0)
+                               : slice_of(rest->ptr + comma + 1, rest->len - comma - 1);
+    return true;
+}
+
+bool http_list_has(struct slice list, const char *token)
+{
+    struct slice element;
+
+    while (http_list_next(&list, &element)) {
+        if (slice_eq_nocase(element, slice_str(token))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *http_reason(unsigned status)
+{
+    static const struct {
+        unsigned status;
+        const char *reason;
+    } phrases[] = {
+        {200, "OK"},
+        {201, "Created"},
+        {204, "No Content"},
+        {400, "Bad Request"},
+        {401, "Unauthorized"},
+        {403, "Forbidden"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {408, "Request Timeout"},
+        {409, "Conflict"},
+        {411, "Length Required"},
+        {413, "Content Too Large"},
+        {414, "URI Too Long"},
+        {415, "Unsupported Media Type"},
+        {417, "Expectation Failed"},
+        {421, "Misdirected Request"},
+        {422, "Unprocessable Content"},
+        {429, "Too Many Requests"},
+        {431, "Request Header Fields Too Large"},
+        {499, "Client Closed Request"},
+        {500, "Internal Server Error"},
+        {501, "Not Implemented"},
+        {502, "Bad Gateway"},
+        {503, "Service Unavailable"},
+        {504, "Gateway Timeout"},
+        {505, "HTTP Version Not Supported"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(phrases); i++) {
+        if (phrases[i].status == status) {
+            return phrases[i].reason;
+        }
+    }
+    return "Unknown";
+}
