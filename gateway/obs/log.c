@@ -1,0 +1,158 @@
+#include "obs/log.h"
+
+#include <stdio.h>
+
+#include "base/clock.h"
+#include "base/utf8.h"
+#include "obs/log_ring.h"
+
+static const char *const level_names[] = {"debug", "info", "warn", "error"};
+
+bool log_enabled(const struct log_source *source, enum log_level level)
+{
+    return source != NULL && level >= log_source_level(source);
+}
+
+static void put(struct log_line *line, struct slice bytes)
+{
+    if (bytes.len > sizeof(line->text) - 2 - line->len) {
+        line->overflow = true;
+        return;
+    }
+    memcpy(line->text + line->len, bytes.ptr, bytes.len);
+    line->len += bytes.len;
+}
+
+static void put_str(struct log_line *line, const char *text)
+{
+    put(line, slice_str(text));
+}
+
+static void put_escaped(struct log_line *line, struct slice s)
+{
+    size_t i = 0;
+
+    while (i < s.len && !line->overflow) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        size_t width = utf8_char_len(slice_from(s, i));
+        char text[8];
+
+        if (width == 0) {
+            put_str(line, "\\ufffd");
+            i++;
+        } else if (c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
+            snprintf(text, sizeof(text), "\\u%04x", c);
+            put_str(line, text);
+            i++;
+        } else {
+            put(line, slice_of(s.ptr + i, width));
+            i += width;
+        }
+    }
+}
+
+static void put_key(struct log_line *line, const char *key)
+{
+    put_str(line, ",\"");
+    put_str(line, key);
+    put_str(line, "\":");
+}
+
+void log_begin(struct log_line *line, struct log_source *source, enum log_level level,
+               const char *event)
+{
+    char stamp[CLOCK_STAMP_BYTES];
+
+    line->source = log_enabled(source, level) ? source : NULL;
+    line->len = 0;
+    line->overflow = false;
+    if (line->source == NULL) {
+        return;
+    }
+    clock_stamp(clock_wall_ms(), stamp);
+    put_str(line, "{\"time\":\"");
+    put_str(line, stamp);
+    put_str(line, "\",\"level\":\"");
+    put_str(line, level_names[level]);
+    put_str(line, "\",\"event\":\"");
+    put_str(line, event);
+    put_str(line, "\"");
+}
+
+/* A value that does not fit is left out as a whole, so that the line stays JSON. */
+void log_text(struct log_line *line, const char *key, struct slice value)
+{
+    size_t before = line->len;
+
+    if (line->source == NULL || line->overflow) {
+        return;
+    }
+    put_key(line, key);
+    put_str(line, "\"");
+    put_escaped(line, value);
+    put_str(line, "\"");
+    if (line->overflow) {
+        line->len = before;
+    }
+}
+
+void log_str(struct log_line *line, const char *key, const char *value)
+{
+    log_text(line, key, slice_str(value));
+}
+
+static void put_raw(struct log_line *line, const char *key, const char *value)
+{
+    size_t before = line->len;
+
+    if (line->source == NULL || line->overflow) {
+        return;
+    }
+    put_key(line, key);
+    put_str(line, value);
+    if (line->overflow) {
+        line->len = before;
+    }
+}
+
+void log_u64(struct log_line *line, const char *key, uint64_t value)
+{
+    char digits[24];
+
+    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
+    put_raw(line, key, digits);
+}
+
+void log_bool(struct log_line *line, const char *key, bool value)
+{
+    put_raw(line, key, value ? "true" : "false");
+}
+
+void log_seconds(struct log_line *line, const char *key, uint64_t us)
+{
+    char text[40];
+
+    snprintf(text, sizeof(text), "%llu.%06u", (unsigned long long)(us / 1000000u),
+             (unsigned)(us % 1000000u));
+    put_raw(line, key, text);
+}
+
+void log_end(struct log_line *line)
+{
+    if (line->source == NULL) {
+        return;
+    }
+    line->text[line->len++] = '}';
+    line->text[line->len++] = '\n';
+    log_source_put(line->source, slice_of(line->text, line->len));
+}
+
+void log_event(struct log_source *source, enum log_level level, const char *event,
+               const char *detail_key, const char *detail)
+{
+    struct log_line line;
+
+    log_begin(&line, source, level, event);
+    log_str(&line, detail_key, detail);
+    log_end(&line);
+}

@@ -1,0 +1,73 @@
+/**
+ * JSON log lines, one event each, written by a helper thread.
+ *
+ * Every thread that logs has a source: a ring of bytes with one writer (that thread) and one reader
+ * (the helper, which wakes by itself every LOG_PERIOD_MS). A full ring drops the line and counts
+ * it; a target that fails (disk full, closed pipe) drops lines and counts them. Logging never
+ * waits.
+ *
+ * Lines are built key by key; text from peers is escaped. Prompts and credentials are never given
+ * to it.
+ */
+#ifndef CORRAL_OBS_LOG_H
+#define CORRAL_OBS_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/slice.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+
+enum { LOG_PERIOD_MS = 50, LOG_LINE_BYTES = 4096, LOG_RING_BYTES = 256 * 1024 };
+
+struct logger;
+struct log_source;
+
+struct log_settings {
+    enum log_level level;
+    const char *path; /* NULL: standard error */
+};
+
+/** Start the helper thread. CE_IO when the file cannot be opened (errno tells). */
+MUST_USE enum corral_err logger_create(const struct log_settings *settings, struct logger **out);
+
+/** Write out what is in the rings, stop the thread, free everything, sources too. */
+void logger_destroy(struct logger *l);
+
+/** A ring for the calling thread; lives as long as the logger. */
+struct log_source *logger_source(struct logger *l);
+
+/** From any thread: level from now on (reload), and open the file again (log rotation). */
+void logger_set_level(struct logger *l, enum log_level level);
+void logger_reopen(struct logger *l);
+
+/** Lines dropped since the start: rings full, target failed. */
+uint64_t logger_dropped(struct logger *l);
+
+/** A line under construction; on the stack. */
+struct log_line {
+    struct log_source *source; /* NULL: below the level, everything is a no-op */
+    size_t len;
+    bool overflow;
+    char text[LOG_LINE_BYTES];
+};
+
+bool log_enabled(const struct log_source *source, enum log_level level);
+
+/** Begin with time, level and event name (static text). `source` may be NULL: no line. */
+void log_begin(struct log_line *line, struct log_source *source, enum log_level level,
+               const char *event);
+void log_text(struct log_line *line, const char *key, struct slice value);
+void log_str(struct log_line *line, const char *key, const char *value);
+void log_u64(struct log_line *line, const char *key, uint64_t value);
+void log_bool(struct log_line *line, const char *key, bool value);
+/** Microseconds as seconds with six decimals. */
+void log_seconds(struct log_line *line, const char *key, uint64_t us);
+void log_end(struct log_line *line);
+
+/** One line with one detail: for rare events. */
+void log_event(struct log_source *source, enum log_level level, const char *event,
+               const char *detail_key, const char *detail);
+
+#endif
