@@ -1,0 +1,49 @@
+/**
+ * Socket addresses from text, as text, and as the key of a source.
+ */
+#ifndef CORRAL_NET_ADDRESS_H
+#define CORRAL_NET_ADDRESS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "base/slice.h"
+
+enum { NET_ADDRESS_TEXT_BYTES = 64 };
+
+struct net_address {
+    struct sockaddr_storage storage;
+    socklen_t len;
+};
+
+/**
+ * "127.0.0.1:8443", "[::1]:8443", "localhost:8443" (127.0.0.1). No other names: an address that we
+ * listen on must not depend on a resolver.
+ *
+ * @return CE_OK or CE_ADDRESS.
+ */
+MUST_USE enum corral_err net_address_parse(struct slice text, struct net_address *out);
+
+/** "127.0.0.1:8443" with a NUL. */
+void net_address_format(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES]);
+
+/** Without the port. */
+void net_address_format_host(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES]);
+
+bool net_address_is_loopback(const struct net_address *a);
+uint16_t net_address_port(const struct net_address *a);
+
+/** What counts as one source: an IPv4 address, or the /64 of an IPv6 one. */
+uint64_t net_address_source(const struct net_address *a);
+
+/** A network like "10.0.0.0/8" or "fd00::/8", or a single address. */
+struct net_prefix {
+    uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */
+    uint8_t bits;
+};
+
+MUST_USE enum corral_err net_prefix_parse(struct slice text, struct net_prefix *out);
+bool net_prefix_contains(const struct net_prefix *p, const struct net_address *a);
+
+#endif

@@ -1,0 +1,44 @@
+/**
+ * Listening sockets: opened in main, one descriptor per worker (SO_REUSEPORT), for the life of the
+ * process; each is accepted from by one worker.
+ */
+#ifndef CORRAL_NET_LISTENER_H
+#define CORRAL_NET_LISTENER_H
+
+#include "net/address.h"
+#include "net/worker.h"
+
+enum { LISTEN_BACKLOG = 1024, ACCEPTS_PER_TURN = 64, ACCEPT_PAUSE_MS = 200 };
+
+/**
+ * Whether nobody listens there: binds once without SO_REUSEPORT, so that a second corral fails
+ * loudly instead of taking half of the connections.
+ *
+ * @return CE_OK; CE_ADDRESS with errno set.
+ */
+MUST_USE enum corral_err listener_probe(const struct net_address *address);
+
+/** Bind and listen. Port 0 picks one: see net_address of the descriptor. CE_ADDRESS: errno tells.
+ */
+MUST_USE enum corral_err listener_open(const struct net_address *address, int *out_fd);
+
+/** The bound address of a descriptor. */
+void listener_local_address(int fd, struct net_address *out);
+
+struct listener {
+    struct worker *worker; /* borrowed */
+    int fd;                /* borrowed; main owns it */
+    struct event event;
+    struct deadline pause; /* armed while accept is off for want of descriptors */
+    void *owner;
+    /** A fresh non-blocking descriptor; the callee owns it. */
+    void (*on_accept)(struct listener *l, int fd, const struct net_address *peer);
+    bool open;
+};
+
+void listener_start(struct listener *l);
+
+/** Accept what the kernel has queued, then stop for good. */
+void listener_stop(struct listener *l);
+
+#endif

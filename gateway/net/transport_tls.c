@@ -1,0 +1,197 @@
+#include <errno.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "net/tls_ctx.h"
+#include "net/transport.h"
+
+/*
+ * Records that OpenSSL writes go through a BIO of ours into the worker's flat cipher buffer, and
+ * from there to the socket in one send. The buffer belongs to one connection at a time: whoever
+ * lets OpenSSL write calls ship() before returning to the loop.
+ */
+static int cipher_write(BIO *bio, const char *bytes, int len)
+{
+    struct conn *c = BIO_get_data(bio);
+    struct worker *w = c->worker;
+    size_t need = w->cipher_len + (size_t)len;
+
+    if (need > w->cipher_capacity) {
+        w->cipher_capacity = need + need / 2;
+        w->cipher = xrealloc(w->cipher, w->cipher_capacity);
+    }
+    memcpy(w->cipher + w->cipher_len, bytes, (size_t)len);
+    w->cipher_len = need;
+    return len;
+}
+
+static long cipher_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+static BIO_METHOD *method; /* written once under method_once */
+static pthread_once_t method_once = PTHREAD_ONCE_INIT;
+
+static void make_method(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "corral cipher");
+    if (method == NULL) {
+        mem_exhausted();
+    }
+    BIO_meth_set_write(method, cipher_write);
+    BIO_meth_set_ctrl(method, cipher_ctrl);
+}
+
+/* Send what OpenSSL has just written; what the kernel refuses is kept in c->wire. */
+static enum io_result ship(struct conn *c)
+{
+    struct worker *w = c->worker;
+    size_t sent = 0;
+
+    if (c->wire == NULL) {
+        while (sent < w->cipher_len) {
+            ssize_t n = send(c->fd, w->cipher + sent, w->cipher_len - sent, MSG_NOSIGNAL);
+
+            if (n < 0 && errno == EINTR) {
+                continue;
+            }
+            if (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+                w->cipher_len = 0;
+                return IO_BROKEN;
+            }
+            if (n < 0) {
+                break;
+            }
+            sent += (size_t)n;
+        }
+    }
+    struct slice rest = slice_of(w->cipher + sent, w->cipher_len - sent);
+
+    w->cipher_len = 0;
+    if (rest.len > 0 && block_append(&w->blocks, &c->wire, rest) != CE_OK) {
+        return IO_BROKEN;
+    }
+    return c->wire == NULL ? IO_OK : IO_AGAIN;
+}
+
+static enum io_result judge(struct conn *c, int result)
+{
+    switch (SSL_get_error(c->ssl, result)) {
+    case SSL_ERROR_NONE:
+        return IO_OK;
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return IO_AGAIN;
+    case SSL_ERROR_ZERO_RETURN:
+        return IO_EOF;
+    default:
+        return IO_BROKEN;
+    }
+}
+
+static enum io_result tls_handshake(struct conn *c)
+{
+    ERR_clear_error();
+    enum io_result result = judge(c, SSL_accept(c->ssl));
+    enum io_result shipped = ship(c);
+
+    if (shipped == IO_AGAIN) {
+        event_add(&c->write_event, NULL);
+        c->write_armed = true;
+    }
+    return shipped == IO_BROKEN ? IO_BROKEN : result;
+}
+
+static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_t *out_len)
+{
+    ERR_clear_error();
+    int n = SSL_read(c->ssl, out, (int)capacity);
+    enum io_result result = judge(c, n);
+
+    if (c->worker->cipher_len > 0) {
+        enum io_result shipped = ship(c); /* KeyUpdate, alerts */
+
+        if (shipped == IO_BROKEN) {
+            return IO_BROKEN;
+        }
+        if (shipped == IO_AGAIN && !c->write_armed) {
+            event_add(&c->write_event, NULL);
+            c->write_armed = true;
+        }
+    }
+    if (result == IO_OK) {
+        *out_len = (size_t)n;
+    }
+    return result;
+}
+
+static bool tls_has_buffered(const struct conn *c)
+{
+    return SSL_has_pending(c->ssl) == 1;
+}
+
+static enum io_result tls_flush(struct conn *c)
+{
+    enum { RECORDS_PER_SEND = 4 };
+    size_t sent = 0;
+    enum io_result result = transport_send_block(c, &c->wire, &sent);
+
+    while (result == IO_OK && c->out != NULL) {
+        for (int i = 0; i < RECORDS_PER_SEND && c->out != NULL; i++) {
+            struct slice rest = block_slice(c->out);
+
+            ERR_clear_error();
+            int n = SSL_write(c->ssl, rest.ptr, (int)(rest.len > 16384 ? 16384 : rest.len));
+            if (n <= 0) {
+                (void)ship(c);
+                return IO_BROKEN;
+            }
+            block_consume(&c->worker->blocks, &c->out, (size_t)n);
+            c->bytes_out += (size_t)n;
+        }
+        result = ship(c);
+    }
+    return result;
+}
+
+static void tls_goodbye(struct conn *c)
+{
+    ERR_clear_error();
+    (void)SSL_shutdown(c->ssl);
+    (void)ship(c);
+}
+
+const struct transport transport_tls = {
+    .handshake = tls_handshake,
+    .read = tls_read,
+    .has_buffered = tls_has_buffered,
+    .flush = tls_flush,
+    .goodbye = tls_goodbye,
+};
+
+void tls_conn_start(struct conn *c, struct tls_ctx *ctx)
+{
+    pthread_once(&method_once, make_method);
+    BIO *in = BIO_new_socket(c->fd, BIO_NOCLOSE);
+    BIO *out = BIO_new(method);
+
+    c->ssl = SSL_new(ctx->ssl);
+    if (in == NULL || out == NULL || c->ssl == NULL) {
+        mem_exhausted();
+    }
+    BIO_set_data(out, c);
+    BIO_set_init(out, 1);
+    SSL_set_bio(c->ssl, in, out);
+    c->transport = &transport_tls;
+}
+
+void tls_conn_free(struct conn *c)
+{
+    if (c->ssl != NULL) {
+        SSL_free(c->ssl);
+        c->ssl = NULL;
+    }
+}

@@ -1,0 +1,97 @@
+/**
+ * A thread with its own event loop: the loop, its mailbox, its deadlines, its buffers.
+ *
+ * The loop runs one turn of libevent at a time; after each turn it flushes the connections that
+ * have something to send, runs the turn hook, flushes again and frees what was closed. Everything
+ * that belongs to a worker is touched by its thread alone; other threads only call worker_mail.
+ */
+#ifndef CORRAL_NET_WORKER_H
+#define CORRAL_NET_WORKER_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "net/block.h"
+#include "net/wheel.h"
+
+enum {
+    WORKER_SCRATCH_BYTES = 16 * 1024, /* one read takes at most this much */
+    WORKER_CIPHER_BYTES = 20 * 1024,  /* first room for what TLS writes in one flush */
+};
+
+/** What another thread sends. Names a thing by numbers, never by pointer. */
+struct mail {
+    uint32_t kind; /* enum of the receiving upper layer */
+    uint32_t index;
+    uint64_t generation;
+    uint64_t value;
+};
+
+/** Something to free after the turn, when no callback can be running on it any more. */
+struct reapable {
+    struct list link;
+    void (*destroy)(struct reapable *r);
+};
+
+struct worker {
+    unsigned index;
+    struct event_base *base; /* owned */
+    uint64_t now_ms;         /* monotonic, of this turn */
+    struct wheel wheel;
+    struct block_pool blocks;
+    struct list dirty; /* conn.dirty_link */
+    struct list reap;  /* reapable.link */
+    char *scratch;     /* owned; WORKER_SCRATCH_BYTES */
+    char *cipher;      /* owned; what TLS wrote in the current flush */
+    size_t cipher_len;
+    size_t cipher_capacity;
+    pthread_t thread; /* set before worker_run; for "is it me?" */
+    void *upper;      /* borrowed; what app/ hangs on it */
+    void (*on_mail)(struct worker *w, const struct mail *mail);
+    void (*on_turn)(struct worker *w); /* end of a turn; may be NULL */
+    atomic_uint connections;           /* open client connections; written by this worker only */
+    bool stop;
+
+    pthread_mutex_t mail_lock; /* guards the next three */
+    struct mail *inbox;        /* owned */
+    size_t inbox_len;
+    size_t inbox_capacity;
+    struct mail *reading; /* owned; the batch being delivered, this thread only */
+    size_t reading_capacity;
+    int mail_fd; /* eventfd */
+    struct event mail_event;
+    struct event tick_event;
+    uint64_t date_second;
+    char date[30]; /* IMF-fixdate of date_second */
+};
+
+/** Ends the process when the kernel gives no epoll or eventfd (start-up only). */
+struct worker *worker_create(unsigned index);
+void worker_destroy(struct worker *w);
+
+/** Run until worker_stop. */
+void worker_run(struct worker *w);
+
+/** Leave worker_run after the current turn. Only from the worker's own thread. */
+void worker_stop(struct worker *w);
+
+/** From any thread: deliver to on_mail in a later turn, in the order sent. */
+void worker_mail(struct worker *w, const struct mail *mail);
+
+/** Refresh now_ms. Every event callback does it first. */
+void worker_touch(struct worker *w);
+
+/** Free after this turn. */
+void worker_reap(struct worker *w, struct reapable *r, void (*destroy)(struct reapable *r));
+
+/** Free what was handed to worker_reap; for when the loop runs no more. */
+void worker_reap_all(struct worker *w);
+
+/** "Sat, 21 Nov 2026 13:22:27 GMT" of now (RFC 9110 section 5.6.7), valid until the next call. */
+struct slice worker_date(struct worker *w);
+
+#endif
