@@ -1,0 +1,469 @@
+#include "sched/ledger.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "sched/ledger_impl.h"
+
+struct ledger *ledger_create(ledger_notify *notify, void *arg)
+{
+    struct ledger *l = xcalloc(1, sizeof(*l));
+
+    pthread_mutex_init(&l->lock, NULL);
+    l->notify = notify;
+    l->arg = arg;
+    l->max_waiting = UINT32_MAX;
+    return l;
+}
+
+void ledger_destroy(struct ledger *l)
+{
+    if (l == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < l->model_count; i++) {
+        for (size_t f = 0; f < l->models[i].flow_count; f++) {
+            free(l->models[i].flows[f]);
+        }
+        free(l->models[i].flows);
+        free(l->models[i].heap);
+        free(l->models[i].rows);
+    }
+    for (size_t i = 0; i < l->tenant_count; i++) {
+        free(l->tenants[i]);
+    }
+    for (size_t i = 0; i < l->slab_count; i++) {
+        free(l->slabs[i]);
+    }
+    pthread_mutex_destroy(&l->lock);
+    free(l->models);
+    free(l->tenants);
+    free(l->replicas);
+    free(l->slabs);
+    free(l->free_tickets);
+    free(l->notes);
+    free(l);
+}
+
+/* Zeroed room for item `number` in a vector that numbers index directly. */
+static void *reach(void *items, size_t *count, uint32_t number, size_t item_size)
+{
+    if (number < *count) {
+        return items;
+    }
+    size_t next = (size_t)number + 1 + number / 2;
+
+    items = xrealloc(items, next * item_size);
+    memset((char *)items + *count * item_size, 0, (next - *count) * item_size);
+    *count = next;
+    return items;
+}
+
+struct model *ledger_model(struct ledger *l, uint32_t number)
+{
+    l->models = reach(l->models, &l->model_count, number, sizeof(*l->models));
+    return &l->models[number];
+}
+
+struct replica *ledger_replica(struct ledger *l, uint32_t number)
+{
+    l->replicas = reach(l->replicas, &l->replica_count, number, sizeof(*l->replicas));
+    return &l->replicas[number];
+}
+
+struct tenant *ledger_tenant(struct ledger *l, uint32_t number)
+{
+    l->tenants = reach(l->tenants, &l->tenant_count, number, sizeof(struct tenant *));
+    if (l->tenants[number] == NULL) {
+        struct tenant *t = xcalloc(1, sizeof(*t));
+
+        list_init(&t->flows);
+        t->settings = (struct ledger_tenant_settings){1, UINT32_MAX, UINT32_MAX};
+        l->tenants[number] = t;
+    }
+    return l->tenants[number];
+}
+
+static struct ticket *ticket_at(struct ledger *l, uint32_t index)
+{
+    return &l->slabs[index / TICKETS_PER_SLAB][index % TICKETS_PER_SLAB];
+}
+
+/* The ticket a name stands for, or NULL when it is out of date. */
+static struct ticket *find_ticket(struct ledger *l, struct ticket_ref ref)
+{
+    if (ref.generation == 0 || ref.index >= l->ticket_count) {
+        return NULL;
+    }
+    struct ticket *k = ticket_at(l, ref.index);
+
+    return k->generation == ref.generation && k->state != TICKET_FREE ? k : NULL;
+}
+
+static struct ticket *new_ticket(struct ledger *l)
+{
+    uint32_t index;
+
+    if (l->free_count > 0) {
+        index = l->free_tickets[--l->free_count];
+    } else {
+        index = (uint32_t)l->ticket_count++;
+        if (index % TICKETS_PER_SLAB == 0) {
+            l->slabs = xgrow(l->slabs, l->slab_count, &l->slab_capacity, sizeof(struct ticket *));
+            l->slabs[l->slab_count++] = xcalloc(TICKETS_PER_SLAB, sizeof(struct ticket));
+        }
+    }
+    struct ticket *k = ticket_at(l, index);
+    uint32_t generation = k->generation + 1;
+
+    *k = (struct ticket){.index = index, .generation = generation == 0 ? 1 : generation};
+    list_init(&k->link);
+    return k;
+}
+
+static void free_ticket(struct ledger *l, struct ticket *k)
+{
+    k->state = TICKET_FREE;
+    l->free_tickets =
+        xgrow(l->free_tickets, l->free_count, &l->free_capacity, sizeof(*l->free_tickets));
+    l->free_tickets[l->free_count++] = k->index;
+}
+
+/* Unlock, then tell the workers: notify may lock what it likes. */
+static void unlock_and_notify(struct ledger *l)
+{
+    struct note *notes = l->notes;
+    size_t count = l->note_count;
+
+    l->notes = NULL;
+    l->note_count = 0;
+    l->note_capacity = 0;
+    pthread_mutex_unlock(&l->lock);
+    for (size_t i = 0; i < count; i++) {
+        l->notify(l->arg, notes[i].worker, notes[i].ref);
+    }
+    free(notes);
+}
+
+static void grant(struct ledger *l, struct ticket *k, struct row *r)
+{
+    struct tenant *t = ledger_tenant(l, k->tenant);
+    struct replica *replica = ledger_replica(l, r->replica);
+
+    k->state = TICKET_GRANTED;
+    k->replica = r->replica;
+    k->cold = !r->loaded;
+    k->loading = k->cold && replica->loading == 0;
+    replica->loading += k->loading;
+    replica->in_flight++;
+    r->in_flight++;
+    t->running++;
+    ledger_charge_tenant(t, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+}
+
+/* The first ticket of the best flow that some row can take. A retry's exception is rare. */
+static bool dispatch_one(struct ledger *l, struct model *m)
+{
+    struct flow *f = ledger_next_flow(l, m);
+
+    if (f == NULL) {
+        return false;
+    }
+    struct ticket *k = CONTAINER_OF(f->tickets.next, struct ticket, link);
+    struct row *r = ledger_choose_row(l, m, k->except_replica);
+
+    if (r == NULL) {
+        return false;
+    }
+    ledger_flow_remove(l, k);
+    grant(l, k, r);
+    l->notes = xgrow(l->notes, l->note_count, &l->note_capacity, sizeof(*l->notes));
+    l->notes[l->note_count++] = (struct note){k->worker, {k->index, k->generation}};
+    return true;
+}
+
+void ledger_dispatch(struct ledger *l, uint32_t model)
+{
+    while (l->models[model].waiting > 0 && dispatch_one(l, &l->models[model])) {
+        ;
+    }
+}
+
+void ledger_set_queue(struct ledger *l, uint32_t max_waiting)
+{
+    pthread_mutex_lock(&l->lock);
+    l->max_waiting = max_waiting;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void ledger_set_tenant(struct ledger *l, uint32_t tenant, const struct ledger_tenant_settings *s)
+{
+    pthread_mutex_lock(&l->lock);
+    struct tenant *t = ledger_tenant(l, tenant);
+
+    t->settings = *s;
+    t->known = true;
+    ledger_unpark(l, t);
+    unlock_and_notify(l);
+}
+
+void ledger_set_replica(struct ledger *l, uint32_t replica, bool usable,
+                        const struct ledger_row *rows, size_t count)
+{
+    pthread_mutex_lock(&l->lock);
+    ledger_apply_replica(l, replica, usable, rows, count);
+    unlock_and_notify(l);
+}
+
+static enum corral_err enter(struct ledger *l, const struct ledger_request *request,
+                             struct ticket_ref *out, struct ledger_grant *out_grant)
+{
+    struct model *m = ledger_model(l, request->model);
+    struct tenant *t = ledger_tenant(l, request->tenant);
+
+    if (!ledger_has_usable_row(l, m, request->except_replica)) {
+        return m->row_count == 0 ? CE_MODEL_UNKNOWN : CE_NO_REPLICA;
+    }
+    struct flow *f = ledger_flow(l, request->model, request->tenant);
+    struct ticket *k = new_ticket(l);
+
+    k->worker = (uint16_t)request->worker;
+    k->model = request->model;
+    k->tenant = request->tenant;
+    k->input_tokens = request->input_tokens;
+    k->except_replica = request->except_replica;
+    k->state = TICKET_WAITING;
+    ledger_flow_push(l, f, k);
+    size_t notes_before = l->note_count;
+
+    ledger_dispatch(l, request->model);
+    *out = (struct ticket_ref){k->index, k->generation};
+    if (k->state == TICKET_GRANTED) {
+        assert(l->note_count == notes_before + 1);
+        l->note_count = notes_before; /* taken on the spot: nobody needs telling */
+        k->state = TICKET_TAKEN;
+        *out_grant = (struct ledger_grant){k->replica, k->cold};
+        return CE_OK;
+    }
+    if (t->waiting > t->settings.max_waiting || l->waiting > l->max_waiting) {
+        enum corral_err err =
+            t->waiting > t->settings.max_waiting ? CE_QUEUE_TENANT_FULL : CE_QUEUE_FULL;
+
+        ledger_flow_remove(l, k);
+        free_ticket(l, k);
+        return err;
+    }
+    return CE_PENDING;
+}
+
+enum corral_err ledger_enter(struct ledger *l, const struct ledger_request *request,
+                             struct ticket_ref *out, struct ledger_grant *out_grant)
+{
+    pthread_mutex_lock(&l->lock);
+    enum corral_err err = enter(l, request, out, out_grant);
+
+    unlock_and_notify(l);
+    return err;
+}
+
+enum corral_err ledger_take(struct ledger *l, struct ticket_ref ref, struct ledger_grant *out_grant)
+{
+    enum corral_err err = CE_NOT_FOUND;
+
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_GRANTED) {
+        k->state = TICKET_TAKEN;
+        *out_grant = (struct ledger_grant){k->replica, k->cold};
+        err = CE_OK;
+    } else if (k != NULL && k->state == TICKET_STRANDED) {
+        free_ticket(l, k);
+        err = CE_NO_REPLICA;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return err;
+}
+
+static void end_load(struct ledger *l, struct ticket *k)
+{
+    if (k->loading) {
+        k->loading = false;
+        ledger_replica(l, k->replica)->loading--;
+    }
+}
+
+/* Give the slot of a granted or taken ticket back and let the next ones in. */
+static void give_back(struct ledger *l, struct ticket *k)
+{
+    struct tenant *t = ledger_tenant(l, k->tenant);
+    struct row *r = ledger_find_row(ledger_model(l, k->model), k->replica);
+    bool was_loading = k->loading;
+
+    assert(r != NULL && r->in_flight > 0 && t->running > 0);
+    end_load(l, k);
+    r->in_flight--;
+    r->draining -= k->draining;
+    ledger_replica(l, k->replica)->in_flight--;
+    t->running--;
+    uint32_t model = k->model;
+
+    free_ticket(l, k);
+    ledger_unpark(l, t);
+    ledger_dispatch(l, model);
+    for (uint32_t i = 0; was_loading && i < l->model_count; i++) {
+        ledger_dispatch(l, i);
+    }
+}
+
+void ledger_cancel(struct ledger *l, struct ticket_ref ref)
+{
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_WAITING) {
+        ledger_flow_remove(l, k);
+        free_ticket(l, k);
+    } else if (k != NULL && k->state == TICKET_STRANDED) {
+        free_ticket(l, k);
+    } else if (k != NULL) {
+        if (k->state == TICKET_GRANTED) {
+            ledger_tenant(l, k->tenant)->credit += (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT;
+        }
+        give_back(l, k);
+    }
+    unlock_and_notify(l);
+}
+
+void ledger_first_byte(struct ledger *l, struct ticket_ref ref)
+{
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_TAKEN && k->cold) {
+        struct row *r = ledger_find_row(ledger_model(l, k->model), k->replica);
+
+        k->cold = false;
+        r->loaded = true; /* the next poll may say otherwise */
+        end_load(l, k);
+        for (uint32_t i = 0; i < l->model_count; i++) {
+            ledger_dispatch(l, i);
+        }
+    }
+    unlock_and_notify(l);
+}
+
+void ledger_drain(struct ledger *l, struct ticket_ref ref)
+{
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_TAKEN && !k->draining) {
+        k->draining = true;
+        ledger_find_row(ledger_model(l, k->model), k->replica)->draining++;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void ledger_charge(struct ledger *l, struct ticket_ref ref, uint32_t output_tokens)
+{
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_TAKEN) {
+        k->charged_output += output_tokens;
+        ledger_charge_tenant(ledger_tenant(l, k->tenant),
+                             (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Too little was charged: charge the rest. Too much: credit for what comes next. */
+static void settle(struct tenant *t, uint64_t charged, uint64_t true_units)
+{
+    if (true_units >= charged) {
+        ledger_charge_tenant(t, true_units - charged);
+    } else {
+        t->credit += charged - true_units;
+    }
+}
+
+void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_tokens,
+                    uint32_t output_tokens)
+{
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_TAKEN) {
+        struct tenant *t = ledger_tenant(l, k->tenant);
+
+        if (input_tokens != UINT32_MAX) {
+            settle(t, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT,
+                   (uint64_t)input_tokens * LEDGER_INPUT_WEIGHT);
+        }
+        if (output_tokens != UINT32_MAX) {
+            settle(t, (uint64_t)k->charged_output * LEDGER_OUTPUT_WEIGHT,
+                   (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
+        }
+        give_back(l, k);
+    }
+    unlock_and_notify(l);
+}
+
+bool ledger_place_of(struct ledger *l, struct ticket_ref ref, struct ledger_place *out)
+{
+    bool found = false;
+
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_WAITING) {
+        struct flow *f = ledger_flow(l, k->model, k->tenant);
+
+        *out = (struct ledger_place){0, ledger_model(l, k->model)->waiting};
+        for (struct list *at = f->tickets.next; at != &k->link; at = at->next) {
+            out->ahead_of_tenant++;
+        }
+        found = true;
+    }
+    pthread_mutex_unlock(&l->lock);
+    return found;
+}
+
+void ledger_each_row(struct ledger *l, void (*each)(void *arg, const struct ledger_row_view *row),
+                     void *arg)
+{
+    pthread_mutex_lock(&l->lock);
+    for (uint32_t i = 0; i < l->model_count; i++) {
+        for (size_t n = 0; n < l->models[i].row_count; n++) {
+            const struct row *r = &l->models[i].rows[n];
+            const struct ledger_row_view view = {r->replica,
+                                                 i,
+                                                 r->present ? r->slots : 0,
+                                                 r->in_flight,
+                                                 r->draining,
+                                                 r->loaded,
+                                                 r->present &&
+                                                     ledger_replica(l, r->replica)->usable};
+
+            each(arg, &view);
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void ledger_each_tenant(struct ledger *l,
+                        void (*each)(void *arg, const struct ledger_tenant_view *tenant), void *arg)
+{
+    pthread_mutex_lock(&l->lock);
+    for (uint32_t i = 0; i < l->tenant_count; i++) {
+        const struct tenant *t = l->tenants[i];
+
+        if (t != NULL) {
+            each(arg, &(struct ledger_tenant_view){i, t->running, t->waiting, t->service});
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+}

@@ -1,0 +1,156 @@
+/**
+ * The slot ledger: whose turn it is, and on which replica.
+ *
+ * A slot is one parallel request of one model on one replica. The ledger never hands out more than
+ * a row's slots, so nothing queues inside Ollama. Waiting requests stand in one FIFO per (model,
+ * tenant); a model's free slot goes to the tenant with the least weighted service: virtual token
+ * counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024). A tenant that
+ * returns is lifted to the least counter of those waiting, so absence earns no credit.
+ *
+ * Shared by all workers behind one mutex; every call is O(log tenants) and holds it for
+ * microseconds. Requests are tickets, named by (index, generation), never by pointer; a name that
+ * is out of date is refused. Callbacks (`notify`) come after the mutex is free again.
+ *
+ * Times are monotonic milliseconds, costs are tokens.
+ */
+#ifndef CORRAL_SCHED_LEDGER_H
+#define CORRAL_SCHED_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+#include "base/err.h"
+
+enum {
+    LEDGER_INPUT_WEIGHT = 1,  /* service units per prompt token */
+    LEDGER_OUTPUT_WEIGHT = 2, /* ... and per output token, as in the paper */
+    LEDGER_NO_REPLICA = -1,
+};
+
+struct ledger;
+
+struct ticket_ref {
+    uint32_t index;
+    uint32_t generation; /* 0: no ticket */
+};
+
+/**
+ * A ticket was granted (or lost its last replica): `worker` shall call ledger_take for it.
+ * Called without the mutex, from whatever thread caused it.
+ */
+typedef void ledger_notify(void *arg, unsigned worker, struct ticket_ref ref);
+
+struct ledger *ledger_create(ledger_notify *notify, void *arg);
+void ledger_destroy(struct ledger *l);
+
+/** Bounds of the whole queue; from configuration, replaced on reload. */
+void ledger_set_queue(struct ledger *l, uint32_t max_waiting);
+
+struct ledger_tenant_settings {
+    uint32_t weight;      /* >= 1 */
+    uint32_t max_running; /* requests holding a slot, draining ones too; above it they wait */
+    uint32_t max_waiting; /* CE_QUEUE_TENANT_FULL above it */
+};
+
+/** Tenants are interned numbers. Keeps the counter of a tenant that is known already. */
+void ledger_set_tenant(struct ledger *l, uint32_t tenant, const struct ledger_tenant_settings *s);
+
+/** What upstream/ knows of one model on one replica. */
+struct ledger_row {
+    uint32_t model;
+    uint32_t slots;
+    bool loaded; /* resident: no load needed */
+};
+
+/**
+ * Replace everything known about one replica. `usable` false: nothing is granted there; requests
+ * that have no other replica left are notified and fail with CE_NO_REPLICA.
+ */
+void ledger_set_replica(struct ledger *l, uint32_t replica, bool usable,
+                        const struct ledger_row *rows, size_t count);
+
+struct ledger_request {
+    unsigned worker;
+    uint32_t tenant;
+    uint32_t model;
+    uint32_t input_tokens;  /* estimate; charged when granted */
+    int64_t except_replica; /* of a retry: not there; LEDGER_NO_REPLICA: anywhere */
+};
+
+struct ledger_grant {
+    uint32_t replica;
+    bool cold; /* the model is not loaded there: this request loads it */
+};
+
+/**
+ * Ask for a slot.
+ *
+ * @return CE_OK: granted and taken, *out_grant is filled. CE_PENDING: waits; notify follows.
+ *         CE_MODEL_UNKNOWN: no replica has the model. CE_NO_REPLICA: none of those is usable.
+ *         CE_QUEUE_TENANT_FULL, CE_QUEUE_FULL.
+ */
+MUST_USE enum corral_err ledger_enter(struct ledger *l, const struct ledger_request *request,
+                                      struct ticket_ref *out, struct ledger_grant *out_grant);
+
+/**
+ * Take a granted slot after notify. CE_OK; CE_NO_REPLICA (the ticket is gone); CE_NOT_FOUND: the
+ * name is out of date, a slot it held has been given back by whoever cancelled.
+ */
+MUST_USE enum corral_err ledger_take(struct ledger *l, struct ticket_ref ref,
+                                     struct ledger_grant *out_grant);
+
+/** Leave the queue, in any state; a granted slot goes to the next. Harmless when out of date. */
+void ledger_cancel(struct ledger *l, struct ticket_ref ref);
+
+/** The taken slot's upstream has sent its first byte: a load, if there was one, is over. */
+void ledger_first_byte(struct ledger *l, struct ticket_ref ref);
+
+/** The client is gone, the upstream not yet: the slot stays taken and counts as draining. */
+void ledger_drain(struct ledger *l, struct ticket_ref ref);
+
+/** Charge output tokens while they stream. */
+void ledger_charge(struct ledger *l, struct ticket_ref ref, uint32_t output_tokens);
+
+/**
+ * Give a taken slot back. The true counts correct what was charged; UINT32_MAX: not known, what
+ * was charged stands.
+ */
+void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_tokens,
+                    uint32_t output_tokens);
+
+/** 0-based place of a waiting ticket within its tenant's queue of that model, and the queue. */
+struct ledger_place {
+    uint32_t ahead_of_tenant; /* this tenant's requests before it */
+    uint32_t waiting_total;   /* all requests waiting for the model */
+};
+
+bool ledger_place_of(struct ledger *l, struct ticket_ref ref, struct ledger_place *out);
+
+/** For the scrape and tests; calls `each` under the mutex: it must be quick. */
+struct ledger_row_view {
+    uint32_t replica;
+    uint32_t model;
+    uint32_t slots;
+    uint32_t in_flight;
+    uint32_t draining;
+    bool loaded;
+    bool usable;
+};
+
+void ledger_each_row(struct ledger *l, void (*each)(void *arg, const struct ledger_row_view *row),
+                     void *arg);
+
+struct ledger_tenant_view {
+    uint32_t tenant;
+    uint32_t running;
+    uint32_t waiting;
+    uint64_t service; /* weighted units served so far */
+};
+
+void ledger_each_tenant(struct ledger *l,
+                        void (*each)(void *arg, const struct ledger_tenant_view *tenant),
+                        void *arg);
+
+#endif
