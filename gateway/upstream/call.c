@@ -1,0 +1,404 @@
+#include "upstream/call.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum link_state { LINK_IDLE, LINK_HEAD, LINK_BODY };
+
+/* A connection to a replica, idle in the pool or carrying a call. */
+struct link {
+    struct list of_pool; /* pool.idle while idle, pool.busy while a call runs */
+    struct pool *pool;   /* borrowed */
+    struct conn *conn;   /* owned until on_closed */
+    struct call *call;   /* owned; NULL: idle */
+    struct deadline idle_deadline;
+    struct net_address address;
+    struct h1_scan scan;
+    struct h1_chunked chunked;
+    uint64_t body_left;
+    uint64_t sent_before; /* conn.bytes_out when the call began */
+    unsigned interim;
+    enum link_state state;
+    enum http_framing framing;
+    bool reusable;
+};
+
+struct call {
+    struct link *link;
+    const struct call_events *events;
+    void *owner;
+    bool request_done;
+};
+
+struct pool {
+    struct worker *worker;
+    struct list idle; /* link.of_pool, most recent first */
+    struct list busy; /* link.of_pool */
+    size_t idle_count;
+    uint64_t connect_timeout_ms;
+};
+
+static const struct conn_events link_events;
+
+struct pool *pool_create(struct worker *w, uint64_t connect_timeout_ms)
+{
+    struct pool *p = xcalloc(1, sizeof(*p));
+
+    p->worker = w;
+    p->connect_timeout_ms = connect_timeout_ms;
+    list_init(&p->idle);
+    list_init(&p->busy);
+    return p;
+}
+
+void pool_set_connect_timeout(struct pool *p, uint64_t connect_timeout_ms)
+{
+    p->connect_timeout_ms = connect_timeout_ms;
+}
+
+static void link_destroy(struct link *k)
+{
+    if (k->state == LINK_IDLE && k->call == NULL && !list_empty(&k->of_pool)) {
+        k->pool->idle_count--;
+    }
+    list_unlink(&k->of_pool);
+    deadline_cancel(&k->idle_deadline);
+    conn_abandon(k->conn);
+    free(k->call);
+    free(k);
+}
+
+void pool_destroy(struct pool *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    LIST_EACH(idle, next_idle, &p->idle)
+    {
+        link_destroy(CONTAINER_OF(idle, struct link, of_pool));
+    }
+    LIST_EACH(busy, next_busy, &p->busy)
+    {
+        link_destroy(CONTAINER_OF(busy, struct link, of_pool));
+    }
+    free(p);
+}
+
+static void on_idle_deadline(struct deadline *d)
+{
+    link_destroy(CONTAINER_OF(d, struct link, idle_deadline));
+}
+
+static bool same_address(const struct net_address *a, const struct net_address *b)
+{
+    return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
+}
+
+static struct link *take_idle(struct pool *p, const struct net_address *to)
+{
+    LIST_EACH(at, next, &p->idle)
+    {
+        struct link *k = CONTAINER_OF(at, struct link, of_pool);
+
+        if (same_address(&k->address, to)) {
+            list_unlink(&k->of_pool);
+            deadline_cancel(&k->idle_deadline);
+            p->idle_count--;
+            return k;
+        }
+    }
+    return NULL;
+}
+
+static struct link *open_link(struct pool *p, const struct net_address *to)
+{
+    struct link *k = xcalloc(1, sizeof(*k));
+
+    k->pool = p;
+    k->address = *to;
+    list_init(&k->of_pool);
+    deadline_init(&k->idle_deadline, on_idle_deadline);
+    k->conn = conn_connect(p->worker, to, p->connect_timeout_ms, &link_events, k);
+    if (k->conn == NULL) {
+        free(k);
+        return NULL;
+    }
+    return k;
+}
+
+struct call *call_start(struct pool *p, const struct replica *r, const struct call_events *events,
+                        void *owner)
+{
+    struct link *k = take_idle(p, &r->address);
+
+    if (k == NULL) {
+        k = open_link(p, &r->address);
+    }
+    if (k == NULL) {
+        return NULL;
+    }
+    struct call *c = xcalloc(1, sizeof(*c));
+
+    c->link = k;
+    c->events = events;
+    c->owner = owner;
+    k->call = c;
+    k->state = LINK_HEAD;
+    k->scan = (struct h1_scan){0};
+    k->interim = 0;
+    k->sent_before = k->conn->bytes_out;
+    list_push_back(&p->busy, &k->of_pool);
+    return c;
+}
+
+void *call_owner(const struct call *c)
+{
+    return c->owner;
+}
+
+enum corral_err call_write(struct call *c, struct slice bytes)
+{
+    return conn_write(c->link->conn, bytes);
+}
+
+void call_request_done(struct call *c)
+{
+    c->request_done = true;
+}
+
+size_t call_pending(const struct call *c)
+{
+    return conn_pending(c->link->conn);
+}
+
+bool call_sent_anything(const struct call *c)
+{
+    return c->link->conn->bytes_out > c->link->sent_before;
+}
+
+void call_pause(struct call *c)
+{
+    conn_pause_read(c->link->conn);
+}
+
+void call_resume(struct call *c)
+{
+    conn_resume_read(c->link->conn);
+}
+
+void call_drop(struct call *c)
+{
+    if (c != NULL) {
+        link_destroy(c->link);
+    }
+}
+
+/* Take the call off its link; the caller answers it once and frees it. */
+static struct call *detach(struct link *k)
+{
+    struct call *c = k->call;
+
+    k->call = NULL;
+    list_unlink(&k->of_pool);
+    k->state = LINK_IDLE;
+    return c;
+}
+
+static void fail(struct link *k, enum corral_err why)
+{
+    struct call *c = detach(k);
+
+    /* Still readable while the owner looks: call_sent_anything. */
+    c->events->on_fail(c, why);
+    free(c);
+    link_destroy(k);
+}
+
+static void finish(struct link *k, bool clean)
+{
+    struct pool *p = k->pool;
+    struct call *c = detach(k);
+    bool keep = clean && k->reusable && c->request_done && conn_pending(k->conn) == 0 &&
+                p->idle_count < POOL_MAX_IDLE;
+
+    if (keep) {
+        conn_resume_read(k->conn);
+        list_push_front(&p->idle, &k->of_pool);
+        p->idle_count++;
+        deadline_set(&p->worker->wheel, &k->idle_deadline, p->worker->now_ms, POOL_IDLE_MS);
+    }
+    c->events->on_end(c);
+    free(c);
+    if (!keep) {
+        link_destroy(k);
+    }
+}
+
+static enum corral_err judge_head(const struct http_response_head *head)
+{
+    struct slice coding = http_field_value(&head->fields, HF_CONTENT_ENCODING);
+
+    if (head->status == 101) {
+        return CE_HTTP_UPGRADE;
+    }
+    if (head->status >= 300 && head->status < 400) {
+        return CE_UPSTREAM_REDIRECT;
+    }
+    return coding.ptr != NULL && !slice_eq_nocase(coding, SLICE_LITERAL("identity"))
+               ? CE_HTTP_CONTENT_CODING
+               : CE_OK;
+}
+
+/* Reads one head from the front of *rest. False: wait for more, or the call has ended. */
+static bool take_head(struct link *k, struct slice *rest)
+{
+    struct http_response_head head;
+    size_t len;
+
+    enum corral_err err = h1_scan_head(&k->scan, *rest, &len);
+    if (err == CE_MORE) {
+        return false;
+    }
+    if (err == CE_OK) {
+        err = h1_read_response(slice_of(rest->ptr, len), &head);
+    }
+    if (err == CE_OK) {
+        err = judge_head(&head);
+    }
+    if (err == CE_OK && head.status < 200 && ++k->interim > CALL_MAX_INTERIM) {
+        err = CE_HTTP_INTERIM_FLOOD;
+    }
+    if (err != CE_OK) {
+        fail(k, CE_UPSTREAM_NONSENSE);
+        return false;
+    }
+    k->scan = (struct h1_scan){0};
+    *rest = slice_from(*rest, len);
+    if (head.status < 200) {
+        return true;
+    }
+    k->state = LINK_BODY;
+    k->framing = head.framing;
+    k->body_left = head.content_length;
+    k->reusable = head.keep_alive;
+    k->chunked = (struct h1_chunked){0};
+    k->call->events->on_head(k->call, &head);
+    return true;
+}
+
+static bool body_done(const struct link *k)
+{
+    return k->framing == HTTP_CHUNKED ? k->chunked.done : k->body_left == 0;
+}
+
+/* One piece of body from the front of *rest. */
+static enum corral_err take_piece(struct link *k, struct slice *rest, struct slice *out)
+{
+    if (k->framing == HTTP_CHUNKED) {
+        return h1_chunked_next(&k->chunked, rest, out);
+    }
+    size_t take = rest->len < k->body_left ? rest->len : (size_t)k->body_left;
+
+    *out = slice_of(rest->ptr, take);
+    *rest = slice_from(*rest, take);
+    k->body_left -= take;
+    return CE_OK;
+}
+
+/* The owner may drop the call in any callback: then the conn is closed and its owner pointer gone.
+ */
+static size_t on_link_data(struct conn *conn, struct slice bytes)
+{
+    struct link *k = conn->owner;
+    struct slice rest = bytes;
+
+    if (k->call == NULL) {
+        link_destroy(k); /* bytes on an idle connection: nobody asked for them */
+        return bytes.len;
+    }
+    while (k->state == LINK_HEAD) {
+        if (!take_head(k, &rest)) {
+            return conn->state == CONN_CLOSED ? bytes.len : bytes.len - rest.len;
+        }
+        if (conn->state == CONN_CLOSED) {
+            return bytes.len;
+        }
+    }
+    while (!body_done(k)) {
+        struct slice piece;
+
+        if (rest.len == 0) {
+            if (k->call->events->on_read_done != NULL) {
+                k->call->events->on_read_done(k->call);
+            }
+            return bytes.len;
+        }
+        if (take_piece(k, &rest, &piece) != CE_OK) {
+            fail(k, CE_UPSTREAM_CUT);
+            return bytes.len;
+        }
+        if (piece.len > 0) {
+            k->call->events->on_body(k->call, piece);
+            if (conn->state == CONN_CLOSED) {
+                return bytes.len;
+            }
+        }
+    }
+    finish(k, rest.len == 0);
+    return bytes.len;
+}
+
+static void on_link_eof(struct conn *conn)
+{
+    struct link *k = conn->owner;
+
+    if (k->call == NULL) {
+        link_destroy(k);
+        return;
+    }
+    fail(k, k->state == LINK_HEAD ? CE_UPSTREAM_CLOSED : CE_UPSTREAM_CUT);
+}
+
+static void on_link_drained(struct conn *conn)
+{
+    struct link *k = conn->owner;
+
+    if (k->call != NULL && k->call->events->on_drained != NULL) {
+        k->call->events->on_drained(k->call);
+    }
+}
+
+static enum corral_err link_fault(const struct link *k, enum corral_err why)
+{
+    if (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT) {
+        return why;
+    }
+    return k->state == LINK_BODY ? CE_UPSTREAM_CUT : CE_UPSTREAM_CLOSED;
+}
+
+static void on_link_closed(struct conn *conn, enum corral_err why)
+{
+    struct link *k = conn->owner;
+
+    if (k->call != NULL) {
+        enum corral_err fault = link_fault(k, why);
+        struct call *c = detach(k);
+
+        c->events->on_fail(c, fault);
+        free(c);
+    } else if (!list_empty(&k->of_pool)) {
+        k->pool->idle_count--;
+    }
+    list_unlink(&k->of_pool);
+    deadline_cancel(&k->idle_deadline);
+    free(k);
+}
+
+static const struct conn_events link_events = {
+    .on_data = on_link_data,
+    .on_eof = on_link_eof,
+    .on_drained = on_link_drained,
+    .on_closed = on_link_closed,
+};

@@ -1,0 +1,72 @@
+/**
+ * One request to one replica over HTTP/1.1, on a pooled connection.
+ *
+ * The caller writes the head and body, then gets the response head, pieces of the decoded body, and
+ * exactly one of on_end and on_fail. A response is complete when its framing says so; a connection
+ * that ends before is CE_UPSTREAM_CUT. Interim responses (1xx) are skipped, at most
+ * CALL_MAX_INTERIM of them; redirects, upgrades and coded bodies are failures: a replica may be
+ * hostile. The connection goes back to the pool only after a clean exchange.
+ *
+ * Everything happens on the pool's worker. Callbacks come from the loop, never from inside
+ * call_start.
+ */
+#ifndef CORRAL_UPSTREAM_CALL_H
+#define CORRAL_UPSTREAM_CALL_H
+
+#include "http/h1_chunked.h"
+#include "http/h1_head.h"
+#include "net/conn.h"
+#include "upstream/replica.h"
+
+enum { CALL_MAX_INTERIM = 8, POOL_MAX_IDLE = 64, POOL_IDLE_MS = 60 * 1000 };
+
+struct call;
+
+struct call_events {
+    void (*on_head)(struct call *c, const struct http_response_head *head);
+    void (*on_body)(struct call *c, struct slice bytes);
+    /** The call is freed after this. */
+    void (*on_end)(struct call *c);
+    /** The call is freed after this. */
+    void (*on_fail)(struct call *c, enum corral_err why);
+    /** What was written is gone to the kernel; more may be written. May be NULL. */
+    void (*on_drained)(struct call *c);
+    /** The last byte of a read was delivered: everything that came together has been seen. May be
+     * NULL. */
+    void (*on_read_done)(struct call *c);
+};
+
+struct pool;
+
+/** Idle connections of one worker to all replicas. */
+struct pool *pool_create(struct worker *w, uint64_t connect_timeout_ms);
+void pool_destroy(struct pool *p);
+void pool_set_connect_timeout(struct pool *p, uint64_t connect_timeout_ms);
+
+/**
+ * Begin a call. NULL when no connection could be begun (descriptors, unreachable at once).
+ * `owner` is what call_owner gives back.
+ */
+struct call *call_start(struct pool *p, const struct replica *r, const struct call_events *events,
+                        void *owner);
+void *call_owner(const struct call *c);
+
+/** Bytes of the request. CE_NO_MEMORY: drop the call. */
+MUST_USE enum corral_err call_write(struct call *c, struct slice bytes);
+
+/** The request is complete; a response that comes earlier closes the connection afterwards. */
+void call_request_done(struct call *c);
+
+/** Bytes written that the kernel has not taken. */
+size_t call_pending(const struct call *c);
+
+/** Whether any byte of the request may have reached the replica. */
+bool call_sent_anything(const struct call *c);
+
+void call_pause(struct call *c);
+void call_resume(struct call *c);
+
+/** Give the call up and close its connection now. No callback follows. */
+void call_drop(struct call *c);
+
+#endif

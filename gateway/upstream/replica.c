@@ -1,0 +1,96 @@
+#include "upstream/replica.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+struct replica_catalog *replica_catalog_create(struct catalog *catalog)
+{
+    struct replica_catalog *c = xcalloc(1, sizeof(*c));
+
+    atomic_init(&c->refs, 1);
+    c->catalog = catalog;
+    return c;
+}
+
+struct replica_catalog *replica_catalog_ref(struct replica_catalog *c)
+{
+    if (c != NULL) {
+        atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    }
+    return c;
+}
+
+void replica_catalog_unref(struct replica_catalog *c)
+{
+    if (c != NULL && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
+        catalog_destroy(c->catalog);
+        free(c);
+    }
+}
+
+struct replica_view *replica_view_create(size_t count)
+{
+    struct replica_view *v = xcalloc(1, sizeof(*v) + count * sizeof(struct replica));
+
+    atomic_init(&v->refs, 1);
+    v->count = count;
+    return v;
+}
+
+void replica_view_unref(struct replica_view *v)
+{
+    if (v == NULL || atomic_fetch_sub_explicit(&v->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    for (size_t i = 0; i < v->count; i++) {
+        replica_catalog_unref(v->replicas[i].tags);
+        replica_catalog_unref(v->replicas[i].ps);
+    }
+    free(v);
+}
+
+const struct replica *replica_view_find(const struct replica_view *v, uint32_t id)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        if (v->replicas[i].id == id) {
+            return &v->replicas[i];
+        }
+    }
+    return NULL;
+}
+
+void replica_board_init(struct replica_board *b)
+{
+    pthread_mutex_init(&b->lock, NULL);
+    atomic_init(&b->version, 1);
+    b->view = replica_view_create(0);
+}
+
+void replica_board_finish(struct replica_board *b)
+{
+    replica_view_unref(b->view);
+    b->view = NULL;
+    pthread_mutex_destroy(&b->lock);
+}
+
+void replica_board_publish(struct replica_board *b, struct replica_view *view)
+{
+    pthread_mutex_lock(&b->lock);
+    struct replica_view *old = b->view;
+
+    b->view = view;
+    pthread_mutex_unlock(&b->lock);
+    atomic_fetch_add_explicit(&b->version, 1, memory_order_release);
+    replica_view_unref(old);
+}
+
+struct replica_view *replica_board_get(struct replica_board *b)
+{
+    pthread_mutex_lock(&b->lock);
+    struct replica_view *v = b->view;
+
+    atomic_fetch_add_explicit(&v->refs, 1, memory_order_relaxed);
+    pthread_mutex_unlock(&b->lock);
+    return v;
+}
