@@ -54,6 +54,15 @@ static enum corral_err wanted_alg(const struct issuer_settings *issuer, enum sig
                           issuer->keys_file, issuer->algorithm);
 }
 
+struct slice keyset_secret_of(struct slice file)
+{
+    if (slice_ends_with(file, SLICE_LITERAL("\n"))) {
+        file.len--;
+        file.len -= slice_ends_with(file, SLICE_LITERAL("\r")) ? 1 : 0;
+    }
+    return file;
+}
+
 static enum corral_err take_secret(const struct issuer_settings *issuer, struct slice text,
                                    struct keyset *s, struct auth_fault *out_fault)
 {
@@ -65,10 +74,7 @@ static enum corral_err take_secret(const struct issuer_settings *issuer, struct 
         return auth_fault_set(out_fault, "%s: holds PEM; name the file *.pem, or *.json for a JWKS",
                               issuer->keys_file);
     }
-    if (text.len > 0 && text.ptr[text.len - 1] == '\n') {
-        text.len--;
-        text.len -= text.len > 0 && text.ptr[text.len - 1] == '\r' ? 1 : 0;
-    }
+    text = keyset_secret_of(text);
     enum corral_err err = wanted_alg(issuer, &alg, out_fault);
     if (err != CE_OK) {
         return err;

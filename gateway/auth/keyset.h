@@ -36,6 +36,9 @@ MUST_USE enum corral_err keyset_parse_jwks(struct slice text, const char *name, 
                                            struct auth_fault *out_fault);
 void keyset_finish(struct keyset *s);
 
+/** The secret in a secret file: all its bytes but one newline at the end, which editors add. */
+struct slice keyset_secret_of(struct slice file);
+
 /** @param kid  ptr NULL: the token has none. @return NULL when no key, or no single key, fits. */
 const struct sig_key *keyset_find(const struct keyset *s, struct slice kid);
 
