@@ -1,0 +1,177 @@
+#include <string.h>
+
+#include "config/reader.h"
+
+static bool name_ok(const char *name)
+{
+    for (const char *p = name; *p != '\0'; p++) {
+        char c = ascii_lower(*p);
+
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+              c == '-')) {
+            return false;
+        }
+    }
+    return name[0] != '\0';
+}
+
+static void check_tenants(struct reader *r)
+{
+    const struct auth_settings *a = &r->settings->auth;
+
+    if (a->tenant_count == 0) {
+        reader_error(r, reader_place(r, "tenants"), "must have at least one entry");
+    }
+    for (size_t i = 0; i < a->tenant_count; i++) {
+        const struct tenant_settings *t = &a->tenants[i];
+
+        if (t->name == NULL) {
+            continue;
+        }
+        if (!name_ok(t->name)) {
+            reader_error(r, reader_place(r, "tenants[%zu].name", i),
+                         "only letters, digits, '.', '_' and '-' are allowed");
+        }
+        if (strcmp(t->name, "other") == 0) {
+            reader_error(r, reader_place(r, "tenants[%zu].name", i),
+                         "\"other\" is reserved: metrics use it for callers without a tenant");
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (a->tenants[j].name != NULL && strcmp(a->tenants[j].name, t->name) == 0) {
+                reader_error(r, reader_place(r, "tenants[%zu].name", i),
+                             "the tenant \"%s\" is defined twice", t->name);
+            }
+        }
+    }
+}
+
+static void check_issuers(struct reader *r)
+{
+    const struct auth_settings *a = &r->settings->auth;
+
+    for (size_t i = 0; i < a->issuer_count; i++) {
+        const struct issuer_settings *s = &a->issuers[i];
+
+        if (s->tenant != NULL && auth_find_tenant(a, slice_str(s->tenant)) == NULL) {
+            reader_error(r, reader_place(r, "issuers[%zu].tenant", i),
+                         "there is no tenant \"%s\"; add it under tenants", s->tenant);
+        }
+        for (size_t j = 0; s->issuer != NULL && j < i; j++) {
+            if (a->issuers[j].issuer != NULL && strcmp(a->issuers[j].issuer, s->issuer) == 0) {
+                reader_error(r, reader_place(r, "issuers[%zu].issuer", i),
+                             "this issuer is defined twice");
+            }
+        }
+    }
+}
+
+/* F28: what a network can reach needs TLS and a way to say who one is. */
+static void check_listeners(struct reader *r)
+{
+    struct settings *s = r->settings;
+    bool no_credentials = s->auth.issuer_count == 0 && s->auth.api_keys_file == NULL;
+
+    if (s->listener_count == 0) {
+        reader_error(r, reader_place(r, "listeners"), "must have at least one entry");
+    }
+    for (size_t i = 0; i < s->listener_count; i++) {
+        struct listener_settings *l = &s->listeners[i];
+        struct place at = reader_place(r, "listeners[%zu].address", i);
+
+        if (l->address == NULL || net_address_parse(slice_str(l->address), &l->parsed) != CE_OK) {
+            continue;
+        }
+        bool open = !net_address_is_loopback(&l->parsed);
+
+        if (open && !l->tls) {
+            reader_error(r, at,
+                         "%s can be reached from the network, so it needs tls: true and a "
+                         "certificate under tls; plain HTTP is for 127.0.0.1 and [::1]",
+                         l->address);
+        }
+        if (open && no_credentials) {
+            reader_error(r, at,
+                         "%s can be reached from the network, so it needs api_keys_file or "
+                         "issuers",
+                         l->address);
+        }
+        if (l->tls && s->certificate_count == 0) {
+            reader_error(r, at, "tls: true needs an entry under tls.certificates");
+        }
+        for (size_t j = 0; j < i; j++) {
+            if (s->listeners[j].address != NULL &&
+                strcmp(s->listeners[j].address, l->address) == 0) {
+                reader_error(r, at, "%s is listed twice", l->address);
+            }
+        }
+    }
+}
+
+static void check_replicas(struct reader *r)
+{
+    const struct settings *s = r->settings;
+
+    if (s->replica_count == 0) {
+        reader_error(r, reader_place(r, "replicas"), "must have at least one entry");
+    }
+    for (size_t i = 0; i < s->replica_count; i++) {
+        for (size_t j = 0; j < i && s->replicas[i].host != NULL; j++) {
+            if (s->replicas[j].host != NULL && s->replicas[j].port == s->replicas[i].port &&
+                strcmp(s->replicas[j].host, s->replicas[i].host) == 0) {
+                reader_error(r, reader_place(r, "replicas[%zu].url", i),
+                             "this replica is listed twice; its slots are set by `slots`");
+            }
+        }
+    }
+}
+
+static void check_loopback_only(struct reader *r, const char *key, const char *address)
+{
+    struct net_address parsed;
+
+    if (address != NULL && address[0] != '\0' &&
+        net_address_parse(slice_str(address), &parsed) == CE_OK &&
+        !net_address_is_loopback(&parsed)) {
+        reader_error(r, reader_place(r, "%s", key),
+                     "only loopback is allowed: the numbers would be open to the network");
+    }
+}
+
+static void check_limits(struct reader *r)
+{
+    const struct limit_settings *l = &r->settings->limits;
+
+    if (l->body_memory_bytes < l->body_bytes) {
+        reader_error(r, reader_place(r, "limits.body_memory_bytes"),
+                     "must not be less than limits.body_bytes (%llu)",
+                     (unsigned long long)l->body_bytes);
+    }
+    if (l->connections_per_trusted_address < l->connections_per_address) {
+        reader_error(r, reader_place(r, "limits.connections_per_trusted_address"),
+                     "must not be less than limits.connections_per_address (%u)",
+                     l->connections_per_address);
+    }
+}
+
+static void check_server_names(struct reader *r)
+{
+    for (size_t i = 0; i < r->settings->server_name_count; i++) {
+        const char *name = r->settings->server_names[i];
+
+        if (!name_ok(name) || strchr(name, '_') != NULL) {
+            reader_error(r, reader_place(r, "server_names"),
+                         "\"%s\" is not a host name: write it without scheme, port or path", name);
+        }
+    }
+}
+
+void reader_cross_check(struct reader *r)
+{
+    check_listeners(r);
+    check_server_names(r);
+    check_tenants(r);
+    check_issuers(r);
+    check_replicas(r);
+    check_limits(r);
+    check_loopback_only(r, "metrics.address", r->settings->metrics_address);
+}

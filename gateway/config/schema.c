@@ -1,0 +1,258 @@
+#include "config/schema.h"
+
+#include "config/settings.h"
+
+#define AT(type, member) .offset = offsetof(type, member)
+#define AT_LIST(type, member, count)                                                               \
+    .offset = offsetof(type, member), .count_offset = offsetof(type, count)
+#define SCHEMA(table, type) {table, sizeof(table) / sizeof((table)[0]), sizeof(type)}
+
+/* clang-format off */
+static const struct key_spec listener_keys[] = {
+    {"address", KEY_ADDRESS, .required = true, AT(struct listener_settings, address),
+     .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443."},
+    {"tls", KEY_BOOL, AT(struct listener_settings, tls), .fallback = "false",
+     .sentence = "Speak TLS with the certificates of the tls block. Only loopback may go without."},
+    {"protocols", KEY_PROTOCOLS, .fallback = "[http/1.1]",
+     .sentence = "Protocols offered by ALPN. This version speaks http/1.1."},
+    {"trusted_sources", KEY_PREFIXES,
+     AT_LIST(struct listener_settings, trusted_sources, trusted_source_count), .fallback = "[]",
+     .sentence = "Networks (10.0.0.0/8) whose clients may open "
+                 "limits.connections_per_trusted_address "
+                 "connections each: Open WebUI and ingress controllers."},
+};
+
+static const struct key_spec certificate_keys[] = {
+    {"chain", KEY_STRING, .required = true, AT(struct tls_files, chain), .max = 4096,
+     .sentence = "File of PEM certificates, the server's own first, each followed by its issuer."},
+    {"key", KEY_STRING, .required = true, AT(struct tls_files, key), .max = 4096,
+     .sentence = "File of the PEM private key, without a passphrase."},
+};
+static const struct schema certificate_schema = SCHEMA(certificate_keys, struct tls_files);
+
+static const struct key_spec tls_keys[] = {
+    {"certificates", KEY_LIST, AT_LIST(struct settings, certificates, certificate_count),
+     .inner = &certificate_schema,
+     .sentence = "One or several certificates: an ECDSA one first, an RSA one for old clients. "
+                 "Their files are watched; a renewed pair is used without a restart."},
+};
+static const struct schema tls_schema = SCHEMA(tls_keys, struct settings);
+
+static const struct key_spec claim_keys[] = {
+    {"tenant", KEY_STRING, AT(struct issuer_settings, claim_tenant), .min = 1, .max = 128,
+     .fallback = "tenant", .sentence = "Claim that names the tenant."},
+    {"user", KEY_STRING, AT(struct issuer_settings, claim_user), .min = 1, .max = 128,
+     .fallback = "sub", .sentence = "Claim that names the user."},
+    {"verbs", KEY_STRING, AT(struct issuer_settings, claim_verbs), .min = 1, .max = 128,
+     .fallback = "verbs", .sentence = "Claim with a list of verbs that narrows the tenant's."},
+    {"models", KEY_STRING, AT(struct issuer_settings, claim_models), .min = 1, .max = 128,
+     .fallback = "models",
+     .sentence = "Claim with a list of model patterns that narrows the tenant's."},
+};
+static const struct schema claim_schema = SCHEMA(claim_keys, struct issuer_settings);
+
+static const struct key_spec issuer_keys[] = {
+    {"issuer", KEY_STRING, .required = true, AT(struct issuer_settings, issuer), .min = 1,
+     .max = 512,
+     .sentence = "The `iss` claim, compared byte for byte."},
+    {"audience", KEY_STRINGS, .required = true,
+     AT_LIST(struct issuer_settings, audiences, audience_count), .min = 1, .max = 16,
+     .sentence = "Accepted values of the `aud` claim."},
+    {"keys_file", KEY_STRING, .required = true, AT(struct issuer_settings, keys_file), .min = 1,
+     .max = 4096,
+     .sentence = "JWKS (*.json), PEM public key (*.pem) or shared secret of at least 32 bytes."},
+    {"kid", KEY_STRING, AT(struct issuer_settings, kid), .min = 1, .max = 256,
+     .sentence = "For a PEM or secret file: the key id that tokens must carry."},
+    {"algorithm", KEY_STRING, AT(struct issuer_settings, algorithm), .min = 1, .max = 16,
+     .sentence = "For a PEM or secret file: the one algorithm of the key (RS256, "
+                 "ES256, HS256, ...)."},
+    {"tenant", KEY_STRING, AT(struct issuer_settings, tenant), .min = 1, .max = 128,
+     .sentence = "One tenant for all tokens of this issuer; without it the claim decides."},
+    {"max_token_lifetime_s", KEY_U64, AT(struct issuer_settings, max_token_lifetime_s), .min = 60,
+     .max = 31536000, .fallback = "86400",
+     .sentence = "Tokens that live longer (exp - iat) are refused."},
+    {"claims", KEY_BLOCK, .inner = &claim_schema, .sentence = "Which claims say what."},
+};
+static const struct schema issuer_schema = SCHEMA(issuer_keys, struct issuer_settings);
+
+static const struct key_spec tenant_keys[] = {
+    {"name", KEY_STRING, .required = true, AT(struct tenant_settings, name), .min = 1, .max = 64,
+     .sentence = "Name in credentials, logs and metrics: letters, digits, '.', '_' and '-'."},
+    {"weight", KEY_U32, AT(struct tenant_settings, weight), .min = 1, .max = 1000, .fallback = "1",
+     .sentence = "Share of the herd when tenants compete."},
+    {"verbs", KEY_VERBS, AT(struct tenant_settings, verbs),
+     .fallback = "[chat, generate, embed, list, show]",
+     .sentence = "What the tenant may do: chat generate embed list show."},
+    {"models", KEY_STRINGS, AT_LIST(struct tenant_settings, models, model_count), .max = 1024,
+     .fallback = "[\"*\"]",
+     .sentence = "Patterns of model names the tenant may see and use; '*' stands for anything."},
+    {"max_running", KEY_U32, AT(struct tenant_settings, max_running), .min = 1, .max = 100000,
+     .fallback = "64",
+     .sentence = "Requests that may hold a slot at once; more wait in the queue."},
+    {"max_waiting", KEY_U32, AT(struct tenant_settings, max_waiting), .max = 100000,
+     .fallback = "64",
+     .sentence = "Requests that may wait; more get 429."},
+};
+static const struct schema tenant_schema = SCHEMA(tenant_keys, struct tenant_settings);
+
+static const struct key_spec option_keys[] = {
+    {"num_ctx_max", KEY_U32, AT(struct model_settings, num_ctx_max), .max = 16777216,
+     .fallback = "0",
+     .sentence = "Clients may set num_ctx up to this; 0 drops it. A changed num_ctx makes Ollama "
+                 "reload the model."},
+    {"allowed", KEY_OPTIONS, AT(struct model_settings, options), .fallback = "[]",
+     .sentence = "Further runner options that clients may set: num_batch num_gpu main_gpu use_mmap "
+                 "num_thread draft_num_predict shift. All others are dropped."},
+};
+static const struct schema option_schema = SCHEMA(option_keys, struct model_settings);
+
+static const struct key_spec model_keys[] = {
+    {"name", KEY_STRING, .required = true, AT(struct model_settings, name), .min = 1, .max = 256,
+     .sentence = "Model name or pattern; the first entry that covers a model counts."},
+    {"options", KEY_BLOCK, .inner = &option_schema, .sentence = "Runner options."},
+    {"allow_remote", KEY_BOOL, AT(struct model_settings, allow_remote), .fallback = "false",
+     .sentence = "Let requests for cloud models (\":cloud\") through. They leave the building."},
+};
+static const struct schema model_schema = SCHEMA(model_keys, struct model_settings);
+
+static const struct key_spec replica_keys[] = {
+    {"url", KEY_URL, .required = true,
+     .sentence = "Ollama's address, like http://127.0.0.1:11434. Every address of a name counts."},
+    {"slots", KEY_U32, AT(struct replica_settings, slots), .min = 1, .max = 1024, .fallback = "1",
+     .sentence = "Parallel requests of one model: the replica's OLLAMA_NUM_PARALLEL."},
+};
+static const struct schema replica_schema = SCHEMA(replica_keys, struct replica_settings);
+
+static const struct key_spec queue_keys[] = {
+    {"max_waiting", KEY_U32, AT(struct settings, queue.max_waiting), .max = 1000000,
+     .fallback = "1024",
+     .sentence = "Requests that may wait in all; more get 503."},
+    {"max_wait_s", KEY_U64, AT(struct settings, queue.max_wait_s), .min = 1, .max = 86400,
+     .fallback = "300", .sentence = "Longest wait for a slot; then 503."},
+};
+static const struct schema queue_schema = SCHEMA(queue_keys, struct settings);
+
+static const struct key_spec timeout_keys[] = {
+    {"handshake_s", KEY_U64, AT(struct settings, timeouts.handshake_s), .min = 1, .max = 300,
+     .fallback = "5", .sentence = "TLS handshake, from accept to its end."},
+    {"head_s", KEY_U64, AT(struct settings, timeouts.head_s), .min = 1, .max = 300,
+     .fallback = "10",
+     .sentence = "Request head, from its first byte to its last."},
+    {"body_s", KEY_U64, AT(struct settings, timeouts.body_s), .min = 1, .max = 3600,
+     .fallback = "30",
+     .sentence = "Request body; one second more for every 64 KiB received."},
+    {"idle_s", KEY_U64, AT(struct settings, timeouts.idle_s), .min = 1, .max = 86400,
+     .fallback = "75",
+     .sentence = "Connection without a request. Keep it above 60: Open WebUI keeps sockets 30 s."},
+    {"connect_ms", KEY_U64, AT(struct settings, timeouts.connect_ms), .min = 10, .max = 60000,
+     .fallback = "2000", .sentence = "Connecting to a replica."},
+    {"load_s", KEY_U64, AT(struct settings, timeouts.load_s), .min = 1, .max = 86400,
+     .fallback = "300",
+     .sentence = "First byte of an answer for which the model must be loaded."},
+    {"first_byte_s", KEY_U64, AT(struct settings, timeouts.first_byte_s), .min = 1, .max = 86400,
+     .fallback = "600", .sentence = "First byte of an answer of a loaded model."},
+    {"stream_silence_s", KEY_U64, AT(struct settings, timeouts.stream_silence_s), .min = 1,
+     .max = 86400,
+     .fallback = "120", .sentence = "Silence of a replica in the middle of an answer."},
+    {"write_stall_s", KEY_U64, AT(struct settings, timeouts.write_stall_s), .min = 1, .max = 86400,
+     .fallback = "60", .sentence = "A client that takes less than 16 KiB in this time is cut."},
+    {"drain_s", KEY_U64, AT(struct settings, timeouts.drain_s), .max = 86400, .fallback = "300",
+     .sentence = "After SIGTERM: how long running answers may go on."},
+    {"cancel_grace_ms", KEY_U64, AT(struct settings, timeouts.cancel_grace_ms), .max = 60000,
+     .fallback = "2000",
+     .sentence = "A request that was sent to a replica less than this ago is not cut off before "
+                 "its "
+                 "first byte: Ollama would leak a descriptor."},
+};
+static const struct schema timeout_schema = SCHEMA(timeout_keys, struct settings);
+
+static const struct key_spec limit_keys[] = {
+    {"body_bytes", KEY_U64, AT(struct settings, limits.body_bytes), .min = 1024, .max = 1073741824,
+     .fallback = "20971520", .sentence = "One request body; 413 above it."},
+    {"body_memory_bytes", KEY_U64, AT(struct settings, limits.body_memory_bytes), .min = 1048576,
+     .max = 1099511627776, .fallback = "268435456",
+     .sentence = "All request bodies in memory together; 503 above it."},
+    {"connections", KEY_U32, AT(struct settings, limits.connections), .max = 1000000,
+     .restart = true,
+     .fallback = "0", .sentence = "Client connections in all; 0: (descriptor limit - 256) / 2."},
+    {"connections_per_address", KEY_U32, AT(struct settings, limits.connections_per_address),
+     .min = 1,
+     .max = 1000000, .fallback = "64",
+     .sentence = "Connections of one source address that have not shown a credential yet."},
+    {"connections_per_trusted_address", KEY_U32,
+     AT(struct settings, limits.connections_per_trusted_address), .min = 1, .max = 1000000,
+     .fallback = "1024", .sentence = "The same for a listener's trusted_sources."},
+    {"image_bytes", KEY_U64, AT(struct settings, limits.image_bytes), .min = 1, .max = 1073741824,
+     .fallback = "20971520", .sentence = "One image, decoded; 413 above it."},
+    {"images_bytes", KEY_U64, AT(struct settings, limits.images_bytes), .min = 1, .max = 1073741824,
+     .fallback = "20971520", .sentence = "All images of a request, decoded; 413 above it."},
+    {"images", KEY_U32, AT(struct settings, limits.images), .max = 10000, .fallback = "64",
+     .sentence = "Images of a request; 413 above it."},
+    {"messages", KEY_U32, AT(struct settings, limits.messages), .min = 1, .max = 100000,
+     .fallback = "10000", .sentence = "Messages of a request; 413 above it."},
+    {"inputs", KEY_U32, AT(struct settings, limits.inputs), .min = 1, .max = 100000,
+     .fallback = "2048", .sentence = "Inputs of one embedding request; 413 above it."},
+    {"auth_failures_per_10s", KEY_U32, AT(struct settings, limits.auth_failures_per_10s), .min = 1,
+     .max = 1000000, .fallback = "20",
+     .sentence = "Refused credentials of one source address (and worker) in 10 s; above it only "
+                 "API keys and tokens known already are looked at."},
+};
+static const struct schema limit_schema = SCHEMA(limit_keys, struct settings);
+
+static const struct key_spec log_keys[] = {
+    {"level", KEY_LOG_LEVEL, AT(struct settings, log_level), .fallback = "info",
+     .sentence = "debug, info, warn or error. Access lines are info."},
+    {"file", KEY_STRING, AT(struct settings, log_file), .min = 1, .max = 4096, .restart = true,
+     .sentence = "Append to this file instead of standard error; SIGUSR1 opens it again."},
+};
+static const struct schema log_schema = SCHEMA(log_keys, struct settings);
+
+static const struct key_spec health_keys[] = {
+    {"address", KEY_ADDRESS, AT(struct settings, health_address), .restart = true,
+     .fallback = "0.0.0.0:8081",
+     .sentence = "Plain HTTP for /healthz and /readyz, nothing else; \"\" turns it off."},
+};
+static const struct schema health_schema = SCHEMA(health_keys, struct settings);
+
+static const struct key_spec metrics_keys[] = {
+    {"address", KEY_ADDRESS, AT(struct settings, metrics_address), .restart = true,
+     .fallback = "127.0.0.1:9464",
+     .sentence = "Plain HTTP for /metrics, loopback only; \"\" turns it off."},
+};
+static const struct schema metrics_schema = SCHEMA(metrics_keys, struct settings);
+
+static const struct schema listener_schema = SCHEMA(listener_keys, struct listener_settings);
+
+static const struct key_spec top_keys[] = {
+    {"listeners", KEY_LIST, .required = true, .restart = true,
+     AT_LIST(struct settings, listeners, listener_count), .inner = &listener_schema,
+     .sentence = "Where clients connect."},
+    {"server_names", KEY_STRINGS, AT_LIST(struct settings, server_names, server_name_count),
+     .max = 64, .fallback = "[]",
+     .sentence = "Host names that are ours; others get 421. localhost and literal loopback "
+                 "always are."},
+    {"workers", KEY_U32, AT(struct settings, workers), .max = 64, .restart = true, .fallback = "0",
+     .sentence = "Threads that serve clients; 0: one for each core."},
+    {"tls", KEY_BLOCK, .inner = &tls_schema, .sentence = "Certificates of the TLS listeners."},
+    {"issuers", KEY_LIST, AT_LIST(struct settings, auth.issuers, auth.issuer_count),
+     .inner = &issuer_schema, .sentence = "Who may sign JWTs."},
+    {"api_keys_file", KEY_STRING, AT(struct settings, auth.api_keys_file), .min = 1, .max = 4096,
+     .sentence = "File of API keys, made by `corral key create`."},
+    {"tenants", KEY_LIST,
+     .required = true, AT_LIST(struct settings, auth.tenants, auth.tenant_count),
+     .inner = &tenant_schema, .sentence = "Who pays, what they may do."},
+    {"models", KEY_LIST, AT_LIST(struct settings, models, model_count), .inner = &model_schema,
+     .sentence = "Models with settings of their own; all others are served with runner options "
+                 "dropped."},
+    {"replicas", KEY_LIST, .required = true, AT_LIST(struct settings, replicas, replica_count),
+     .inner = &replica_schema, .sentence = "The Ollama servers."},
+    {"queue", KEY_BLOCK, .inner = &queue_schema, .sentence = "Waiting for a slot."},
+    {"timeouts", KEY_BLOCK, .inner = &timeout_schema, .sentence = "How long things may take."},
+    {"limits", KEY_BLOCK, .inner = &limit_schema, .sentence = "How large and how many."},
+    {"log", KEY_BLOCK, .inner = &log_schema, .sentence = "JSON lines."},
+    {"health", KEY_BLOCK, .inner = &health_schema, .sentence = "For the kubelet."},
+    {"metrics", KEY_BLOCK, .inner = &metrics_schema, .sentence = "For Prometheus."},
+};
+/* clang-format on */
+
+const struct schema config_schema = SCHEMA(top_keys, struct settings);

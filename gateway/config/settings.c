@@ -1,0 +1,64 @@
+#include "config/settings.h"
+
+#include <stdlib.h>
+
+static void free_strings(char **strings, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(strings[i]);
+    }
+    free(strings);
+}
+
+static void finish_auth(struct auth_settings *a)
+{
+    for (size_t i = 0; i < a->tenant_count; i++) {
+        free(a->tenants[i].name);
+        free_strings(a->tenants[i].models, a->tenants[i].model_count);
+    }
+    for (size_t i = 0; i < a->issuer_count; i++) {
+        struct issuer_settings *s = &a->issuers[i];
+
+        free(s->issuer);
+        free_strings(s->audiences, s->audience_count);
+        free(s->keys_file);
+        free(s->claim_tenant);
+        free(s->claim_user);
+        free(s->claim_verbs);
+        free(s->claim_models);
+        free(s->tenant);
+        free(s->kid);
+        free(s->algorithm);
+    }
+    free(a->tenants);
+    free(a->issuers);
+    free(a->api_keys_file);
+}
+
+void settings_finish(struct settings *s)
+{
+    for (size_t i = 0; i < s->listener_count; i++) {
+        free(s->listeners[i].address);
+        free(s->listeners[i].trusted_sources);
+    }
+    for (size_t i = 0; i < s->certificate_count; i++) {
+        free((char *)(uintptr_t)s->certificates[i].chain);
+        free((char *)(uintptr_t)s->certificates[i].key);
+    }
+    for (size_t i = 0; i < s->model_count; i++) {
+        free(s->models[i].name);
+    }
+    for (size_t i = 0; i < s->replica_count; i++) {
+        free(s->replicas[i].host);
+    }
+    finish_auth(&s->auth);
+    free_strings(s->server_names, s->server_name_count);
+    free(s->listeners);
+    free(s->certificates);
+    free(s->models);
+    free(s->replicas);
+    free(s->log_file);
+    free(s->health_address);
+    free(s->metrics_address);
+    *s = (struct settings){0};
+}

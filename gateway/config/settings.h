@@ -1,0 +1,88 @@
+/**
+ * Everything the configuration file can say, filled in and checked. Owned by a snapshot and
+ * immutable there. Units are part of the names; defaults are in config/schema.c, the reference in
+ * docs/CONFIGURATION.md.
+ */
+#ifndef CORRAL_CONFIG_SETTINGS_H
+#define CORRAL_CONFIG_SETTINGS_H
+
+#include "auth/tenant.h"
+#include "net/address.h"
+#include "net/tls.h"
+#include "obs/log.h"
+#include "upstream/replica.h"
+
+struct listener_settings {
+    char *address; /* owned; as written */
+    struct net_address parsed;
+    bool tls;
+    struct net_prefix *trusted_sources; /* owned */
+    size_t trusted_source_count;
+};
+
+struct model_settings {
+    char *name;           /* owned; pattern */
+    uint32_t num_ctx_max; /* tokens; 0: num_ctx is dropped */
+    unsigned options;     /* enum request_option: runner options a client may set */
+    bool allow_remote;
+};
+
+struct timeout_settings {
+    uint64_t handshake_s;
+    uint64_t head_s;
+    uint64_t body_s; /* plus one second for every 64 KiB */
+    uint64_t idle_s;
+    uint64_t connect_ms;
+    uint64_t load_s;
+    uint64_t first_byte_s;
+    uint64_t stream_silence_s;
+    uint64_t write_stall_s; /* without 16 KiB (or all there is) taken by the client */
+    uint64_t drain_s;
+    uint64_t cancel_grace_ms;
+};
+
+struct limit_settings {
+    uint64_t body_bytes;        /* one JSON body */
+    uint64_t body_memory_bytes; /* all bodies in the process */
+    uint32_t connections;       /* 0: (descriptor limit - 256) / 2 */
+    uint32_t connections_per_address;
+    uint32_t connections_per_trusted_address;
+    uint64_t image_bytes;
+    uint64_t images_bytes;
+    uint32_t images;
+    uint32_t messages;
+    uint32_t inputs;
+    uint32_t auth_failures_per_10s; /* of one connection's source; above it 401 without a look */
+};
+
+struct queue_settings {
+    uint32_t max_waiting;
+    uint64_t max_wait_s;
+};
+
+struct settings {
+    struct listener_settings *listeners; /* owned */
+    size_t listener_count;
+    char **server_names; /* owned */
+    size_t server_name_count;
+    uint32_t workers;               /* 0: one a core */
+    struct tls_files *certificates; /* owned, strings too */
+    size_t certificate_count;
+    struct auth_settings auth;
+    struct model_settings *models; /* owned */
+    size_t model_count;
+    struct replica_settings *replicas; /* owned */
+    size_t replica_count;
+    struct queue_settings queue;
+    struct timeout_settings timeouts;
+    struct limit_settings limits;
+    enum log_level log_level;
+    char *log_file;        /* owned; NULL: standard error */
+    char *health_address;  /* owned; "" off */
+    char *metrics_address; /* owned; "" off */
+};
+
+/** Free what the struct owns; the struct itself is the caller's. Accepts half-filled ones. */
+void settings_finish(struct settings *s);
+
+#endif

@@ -1,0 +1,79 @@
+#include "config/snapshot.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "http/authority.h"
+
+void snapshot_unref(struct snapshot *s)
+{
+    if (s == NULL || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1) {
+        return;
+    }
+    auth_destroy(s->auth);
+    tls_ctx_unref(s->tls);
+    settings_finish(&s->settings);
+    free(s);
+}
+
+static enum corral_err build_tls(struct snapshot *s, struct auth_fault *out_fault)
+{
+    struct tls_fault fault = {{0}};
+
+    if (s->settings.certificate_count == 0) {
+        return CE_OK;
+    }
+    enum corral_err err =
+        tls_ctx_create(s->settings.certificates, s->settings.certificate_count, &s->tls, &fault);
+    if (err != CE_OK) {
+        snprintf(out_fault->text, sizeof(out_fault->text), "%s", fault.text);
+    }
+    return err;
+}
+
+enum corral_err snapshot_create(struct settings *settings, uint64_t generation,
+                                struct snapshot **out, struct auth_fault *out_fault)
+{
+    struct snapshot *s = xcalloc(1, sizeof(*s));
+
+    atomic_init(&s->refs, 1);
+    s->generation = generation;
+    s->settings = *settings;
+    *settings = (struct settings){0};
+    enum corral_err err = auth_create(&s->settings.auth, &s->auth, out_fault);
+    if (err == CE_OK) {
+        err = build_tls(s, out_fault);
+    }
+    if (err != CE_OK) {
+        snapshot_unref(s);
+        return err;
+    }
+    *out = s;
+    return CE_OK;
+}
+
+bool snapshot_owns_host(const struct snapshot *s, struct slice authority)
+{
+    struct http_authority a;
+
+    if (http_authority_parse(authority, &a) != CE_OK) {
+        return false;
+    }
+    for (size_t i = 0; i < s->settings.server_name_count; i++) {
+        if (slice_eq_nocase(a.host, slice_str(s->settings.server_names[i]))) {
+            return true;
+        }
+    }
+    return http_authority_is_loopback(&a);
+}
+
+const struct model_settings *snapshot_model(const struct snapshot *s, const struct model_name *m)
+{
+    for (size_t i = 0; i < s->settings.model_count; i++) {
+        if (model_pattern_matches(slice_str(s->settings.models[i].name), m)) {
+            return &s->settings.models[i];
+        }
+    }
+    return NULL;
+}
