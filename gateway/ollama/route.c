@@ -239,3 +239,13 @@ enum corral_err verb_parse(struct slice name, enum verb *out)
     }
     return CE_NOT_FOUND;
 }
+
+const char *route_label_of(enum route_id id)
+{
+    for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
+        if (routes[i].id == id) {
+            return routes[i].label;
+        }
+    }
+    return NULL;
+}

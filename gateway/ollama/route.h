@@ -130,6 +130,9 @@ bool route_path_clean(struct slice path);
 MUST_USE enum corral_err route_find(struct slice method, struct slice path,
                                     struct route_match *out);
 
+/** The label of the first route with that id; NULL when there is none. Static text. */
+const char *route_label_of(enum route_id id);
+
 /** "chat", "generate", ...; "none" for VERB_NONE. Static text. */
 const char *verb_name(enum verb v);
 

@@ -412,26 +412,6 @@ void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_toke
     unlock_and_notify(l);
 }
 
-bool ledger_place_of(struct ledger *l, struct ticket_ref ref, struct ledger_place *out)
-{
-    bool found = false;
-
-    pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
-
-    if (k != NULL && k->state == TICKET_WAITING) {
-        struct flow *f = ledger_flow(l, k->model, k->tenant);
-
-        *out = (struct ledger_place){0, ledger_model(l, k->model)->waiting};
-        for (struct list *at = f->tickets.next; at != &k->link; at = at->next) {
-            out->ahead_of_tenant++;
-        }
-        found = true;
-    }
-    pthread_mutex_unlock(&l->lock);
-    return found;
-}
-
 void ledger_each_row(struct ledger *l, void (*each)(void *arg, const struct ledger_row_view *row),
                      void *arg)
 {

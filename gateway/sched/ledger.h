@@ -7,11 +7,9 @@
  * counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024). A tenant that
  * returns is lifted to the least counter of those waiting, so absence earns no credit.
  *
- * Shared by all workers behind one mutex; every call is O(log tenants) and holds it for
- * microseconds. Requests are tickets, named by (index, generation), never by pointer; a name that
- * is out of date is refused. Callbacks (`notify`) come after the mutex is free again.
- *
- * Times are monotonic milliseconds, costs are tokens.
+ * Shared by all workers behind one mutex; every call is O(log tenants). Requests are tickets, named
+ * by (index, generation), never by pointer; a name that is out of date is refused. `notify` is
+ * called after the mutex is free again. Costs are tokens.
  */
 #ifndef CORRAL_SCHED_LEDGER_H
 #define CORRAL_SCHED_LEDGER_H
@@ -119,14 +117,6 @@ void ledger_charge(struct ledger *l, struct ticket_ref ref, uint32_t output_toke
  */
 void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_tokens,
                     uint32_t output_tokens);
-
-/** 0-based place of a waiting ticket within its tenant's queue of that model, and the queue. */
-struct ledger_place {
-    uint32_t ahead_of_tenant; /* this tenant's requests before it */
-    uint32_t waiting_total;   /* all requests waiting for the model */
-};
-
-bool ledger_place_of(struct ledger *l, struct ticket_ref ref, struct ledger_place *out);
 
 /** For the scrape and tests; calls `each` under the mutex: it must be quick. */
 struct ledger_row_view {

@@ -1,0 +1,137 @@
+#include "base/clock.h"
+#include "exchange/impl.h"
+
+enum { STATUS_CLIENT_CLOSED = 499, DIRECTION_INPUT = 0, DIRECTION_OUTPUT = 1 };
+
+static const char *const dialect_names[] = {"native", "openai", "anthropic"};
+
+static enum ex_phase phase_of(const struct exchange *ex, enum ex_state state)
+{
+    switch (state) {
+    case EX_QUEUED:
+        return PHASE_QUEUED;
+    case EX_SENT:
+    case EX_DRAINING:
+        return ex->cold ? PHASE_LOADING : PHASE_FIRST_BYTE;
+    case EX_RELAY:
+        return PHASE_STREAM;
+    default:
+        return PHASE_BODY;
+    }
+}
+
+void exchange_count_cancel(struct exchange *ex, enum ex_state state)
+{
+    metrics_add(ex->engine->metrics, M_CANCELS, (uint32_t)phase_of(ex, state), 0, 0, 1);
+}
+
+static void log_times(struct log_line *line, const struct exchange *ex, uint64_t now_us)
+{
+    log_seconds(line, "duration_s", now_us - ex->began_us);
+    if (ex->granted_us > 0) {
+        log_seconds(line, "queue_s", ex->granted_us - ex->queued_us);
+    }
+    if (ex->first_byte_us > 0) {
+        log_seconds(line, "ttft_s", ex->first_byte_us - ex->began_us);
+    }
+}
+
+static void log_tokens(struct log_line *line, const struct exchange *ex)
+{
+    if (!ex->stream_ready) {
+        return;
+    }
+    if (ex->stream.has_prompt_tokens) {
+        log_u64(line, "prompt_tokens", ex->stream.prompt_tokens);
+    }
+    if (ex->stream.has_output_tokens) {
+        log_u64(line, "output_tokens", ex->stream.output_tokens);
+    }
+    log_u64(line, "chunks", ex->stream.chunks);
+}
+
+static void log_caller(struct log_line *line, const struct exchange *ex)
+{
+    char peer[NET_ADDRESS_TEXT_BYTES];
+
+    net_address_format_host(&ex->client.peer, peer);
+    log_str(line, "client", peer);
+    if (ex->principal.tenant != NULL) {
+        log_str(line, "tenant", ex->principal.tenant->name);
+        log_text(line, "credential", ex->principal.credential);
+        if (ex->principal.user.len > 0) {
+            log_text(line, "user", ex->principal.user);
+        }
+    }
+    if (ex->client_id.len > 0) {
+        log_text(line, "client_request_id", ex->client_id);
+    }
+    if (ex->user_agent.len > 0) {
+        log_text(line, "user_agent", ex->user_agent);
+    }
+    if (ex->traceparent.len > 0) {
+        log_text(line, "traceparent", ex->traceparent);
+    }
+}
+
+static void log_access(const struct exchange *ex, unsigned status, uint64_t now_us)
+{
+    struct log_line line;
+
+    log_begin(&line, ex->engine->log, LOG_INFO, "access");
+    if (line.source == NULL) {
+        return;
+    }
+    log_text(&line, "request_id", slice_of(ex->request_id, REQUEST_ID_BYTES));
+    log_str(&line, "protocol", ex->client.ops->protocol);
+    log_text(&line, "method", ex->method);
+    log_text(&line, "path", ex->path);
+    log_u64(&line, "status", status);
+    log_str(&line, "reason", err_reason(ex->reason));
+    log_caller(&line, ex);
+    if (ex->route != NULL) {
+        log_str(&line, "route", ex->route->label);
+        log_str(&line, "dialect", dialect_names[ex->route->dialect]);
+    }
+    if (ex->info.spelled.len > 0) {
+        log_text(&line, "model", ex->info.spelled);
+        log_bool(&line, "stream", ex->info.stream);
+    }
+    if (ex->replica != INTERN_NONE) {
+        log_text(&line, "replica", intern_name(ex->engine->house->replicas, ex->replica));
+    }
+    log_times(&line, ex, now_us);
+    log_tokens(&line, ex);
+    log_u64(&line, "bytes_out", ex->bytes_out);
+    log_end(&line);
+}
+
+static void count_tokens(const struct exchange *ex, uint32_t tenant)
+{
+    struct metrics_table *m = ex->engine->metrics;
+    uint64_t output = ex->stream.has_output_tokens ? ex->stream.output_tokens : ex->stream.chunks;
+
+    if (!ex->stream_ready || ex->model == INTERN_NONE || ex->passing_error) {
+        return;
+    }
+    metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_INPUT,
+                ex->stream.has_prompt_tokens ? ex->stream.prompt_tokens
+                                             : (ex->info.prompt_bytes + 3) / 4);
+    metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_OUTPUT, output);
+}
+
+/* Called once, before the exchange gives anything back. */
+void exchange_account(struct exchange *ex)
+{
+    uint32_t tenant =
+        ex->principal.tenant == NULL ? (uint32_t)INTERN_OTHER : ex->principal.tenant->id;
+    uint32_t route = ex->route == NULL ? 0 : (uint32_t)ex->route->id + 1;
+    unsigned status = ex->responded ? ex->status : STATUS_CLIENT_CLOSED;
+
+    metrics_add(ex->engine->metrics, M_REQUESTS, tenant, route, status, 1);
+    if (ex->reason == CE_QUEUE_TENANT_FULL || ex->reason == CE_QUEUE_FULL) {
+        metrics_add(ex->engine->metrics, M_LIMITED, tenant, ex->reason, 0, 1);
+    }
+    count_tokens(ex, tenant);
+    log_access(ex, status, clock_mono_us());
+}

@@ -1,0 +1,143 @@
+#include "base/clock.h"
+#include "exchange/impl.h"
+#include "http/h1_write.h"
+#include "ollama/dialect.h"
+
+enum { PUMP_BYTES = 64 * 1024, HEAD_BYTES = 2048 };
+
+/*
+ * The head is built from checked parts; no client bytes are copied but the two trace fields, whose
+ * form was checked. Never: Authorization, Cookie, Origin, Forwarded, X-*, Accept-Encoding.
+ */
+static bool write_head(struct exchange *ex, const struct replica *r)
+{
+    char room[HEAD_BYTES];
+    struct h1_writer w = {.data = room, .capacity = sizeof(room)};
+
+    h1_write(&w, ex->method);
+    h1_write_str(&w, " ");
+    h1_write(&w, ex->path);
+    h1_write_str(&w, " HTTP/1.1\r\n");
+    h1_write_field(&w, "Host", slice_str(r->host));
+    h1_write_field(&w, "Content-Type", SLICE_LITERAL("application/json"));
+    h1_write_str(&w, "Content-Length: ");
+    h1_write_u64(&w, splice_total(ex->body.len, &ex->info));
+    h1_write_str(&w, "\r\n");
+    h1_write_field(&w, "Accept", slice_str(dialect_content_type(ex->route, ex->info.stream)));
+    h1_write_field(&w, "X-Request-Id", slice_of(ex->request_id, REQUEST_ID_BYTES));
+    if (ex->traceparent.len > 0) {
+        h1_write_field(&w, "traceparent", ex->traceparent);
+    }
+    if (ex->tracestate.len > 0) {
+        h1_write_field(&w, "tracestate", ex->tracestate);
+    }
+    h1_write_str(&w, "\r\n");
+    return !w.overflow && call_write(ex->call, slice_of(w.data, w.len)) == CE_OK;
+}
+
+/* Write the body as far as the connection should hold of it. False: out of memory. */
+static bool pump_body(struct exchange *ex)
+{
+    struct slice piece;
+
+    while (!ex->body_sent && call_pending(ex->call) < PUMP_BYTES) {
+        if (!splice_next(buf_slice(&ex->body), &ex->info, &ex->sent, &piece)) {
+            ex->body_sent = true;
+            ex->sent_us = clock_mono_us();
+            call_request_done(ex->call);
+        } else if (call_write(ex->call, piece) != CE_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void suspect(struct exchange *ex)
+{
+    struct house *h = ex->engine->house;
+
+    worker_mail(h->main_worker, &(struct mail){.kind = MAIL_SUSPECT, .index = ex->replica});
+}
+
+/* Nothing of the request reached the replica: one other may be tried, once. */
+static void retry_elsewhere(struct exchange *ex)
+{
+    uint32_t failed = ex->replica;
+
+    ex->retried = true;
+    metrics_add(ex->engine->metrics, M_RETRIES, 0, 0, 0, 1);
+    if (ex->has_slot) {
+        engine_map_ticket(ex->engine, ex->ticket, NULL);
+        ledger_release(ex->engine->house->ledger, ex->ticket, 0, 0);
+        ex->ticket.generation = 0;
+        ex->has_slot = false;
+    }
+    ex->replica = INTERN_NONE;
+    ex->body_sent = false;
+    ex->sent = (struct splice_pos){0};
+    exchange_admit(ex, failed);
+}
+
+static void upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
+{
+    ex->call = NULL;
+    metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
+    suspect(ex);
+    if (ex->state == EX_SENT && !reached && !ex->retried && engine_view(ex->engine)->count > 1) {
+        retry_elsewhere(ex);
+    } else if (ex->state == EX_SENT) {
+        exchange_fail(ex, why);
+    } else {
+        exchange_upstream_cut(ex, why);
+    }
+}
+
+void exchange_dispatch(struct exchange *ex, const struct replica *replica)
+{
+    const struct timeout_settings *t = &ex->snapshot->settings.timeouts;
+
+    exchange_set_state(ex, EX_SENT, (ex->cold ? t->load_s : t->first_byte_s) * 1000);
+    ex->replica = replica == NULL ? ex->replica : replica->id;
+    metrics_observe(ex->engine->metrics, M_OVERHEAD,
+                    clock_mono_us() - (ex->granted_us > 0 ? ex->granted_us : ex->began_us));
+    ex->call =
+        replica == NULL ? NULL : call_start(ex->engine->pool, replica, &exchange_call_events, ex);
+    if (ex->call == NULL) {
+        upstream_failed(ex, CE_UPSTREAM_CONNECT, false);
+        return;
+    }
+    if (!write_head(ex, replica) || !pump_body(ex)) {
+        call_drop(ex->call);
+        upstream_failed(ex, CE_NO_MEMORY, true);
+    }
+}
+
+static void on_call_drained(struct call *c)
+{
+    struct exchange *ex = call_owner(c);
+
+    if (!ex->body_sent && !pump_body(ex)) {
+        call_drop(c);
+        upstream_failed(ex, CE_NO_MEMORY, true);
+    }
+}
+
+static void on_call_fail(struct call *c, enum corral_err why)
+{
+    struct exchange *ex = call_owner(c);
+
+    if (ex->state == EX_DRAINING) {
+        ex->call = NULL;
+        exchange_end(ex);
+        return;
+    }
+    upstream_failed(ex, why, call_sent_anything(c));
+}
+
+const struct call_events exchange_call_events = {
+    .on_head = exchange_on_head,
+    .on_body = exchange_on_body,
+    .on_end = exchange_on_end,
+    .on_fail = on_call_fail,
+    .on_drained = on_call_drained,
+};

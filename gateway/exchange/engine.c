@@ -1,0 +1,163 @@
+#include "exchange/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "base/rand.h"
+#include "exchange/impl.h"
+
+enum { FAILURE_WINDOW_MS = 10 * 1000 };
+
+struct engine *engine_create(struct house *h, struct worker *w, struct log_source *log)
+{
+    struct engine *e = xcalloc(1, sizeof(*e));
+
+    e->house = h;
+    e->worker = w;
+    e->log = log;
+    e->snapshot = house_snapshot(h);
+    e->pool = pool_create(w, e->snapshot->settings.timeouts.connect_ms);
+    e->tokens = auth_cache_create();
+    e->metrics = metrics_table_create();
+    e->view = replica_board_get(&h->board);
+    e->view_version = atomic_load_explicit(&h->board.version, memory_order_acquire);
+    list_init(&e->exchanges);
+    e->id_seed = rand_u64();
+    return e;
+}
+
+void engine_destroy(struct engine *e)
+{
+    if (e == NULL) {
+        return;
+    }
+    assert(list_empty(&e->exchanges));
+    pool_destroy(e->pool);
+    auth_cache_destroy(e->tokens);
+    metrics_table_destroy(e->metrics);
+    replica_view_unref(e->view);
+    snapshot_unref(e->snapshot);
+    free(e->by_ticket);
+    free(e->granted);
+    free(e);
+}
+
+const struct replica_view *engine_view(struct engine *e)
+{
+    unsigned version = atomic_load_explicit(&e->house->board.version, memory_order_acquire);
+
+    if (version != e->view_version) {
+        struct replica_view *old = e->view;
+
+        e->view = replica_board_get(&e->house->board);
+        e->view_version = version;
+        replica_view_unref(old);
+    }
+    return e->view;
+}
+
+void engine_map_ticket(struct engine *e, struct ticket_ref ref, struct exchange *ex)
+{
+    if (ref.index >= e->by_ticket_count) {
+        size_t next = (size_t)ref.index + 1 + ref.index / 2;
+
+        e->by_ticket = xrealloc(e->by_ticket, next * sizeof(struct exchange *));
+        memset(e->by_ticket + e->by_ticket_count, 0,
+               (next - e->by_ticket_count) * sizeof(struct exchange *));
+        e->by_ticket_count = next;
+    }
+    e->by_ticket[ref.index] = ex;
+}
+
+/* The exchange may have left the queue meanwhile: then the ledger has the slot back already. */
+static void deliver_grant(struct engine *e, struct ticket_ref ref)
+{
+    struct exchange *ex = ref.index < e->by_ticket_count ? e->by_ticket[ref.index] : NULL;
+
+    if (ex != NULL && ex->ticket.generation == ref.generation) {
+        exchange_granted(ex);
+    }
+}
+
+void engine_notify(void *arg, unsigned worker, struct ticket_ref ref)
+{
+    struct house *h = arg;
+    struct engine *e = h->engines[worker];
+
+    if (pthread_equal(pthread_self(), e->worker->thread)) {
+        e->granted = xgrow(e->granted, e->granted_count, &e->granted_capacity, sizeof(*e->granted));
+        e->granted[e->granted_count++] = ref;
+        return;
+    }
+    worker_mail(
+        e->worker,
+        &(struct mail){.kind = MAIL_GRANT, .index = ref.index, .generation = ref.generation});
+}
+
+void engine_on_turn(struct engine *e)
+{
+    for (size_t i = 0; i < e->granted_count; i++) {
+        deliver_grant(e, e->granted[i]); /* may cause more, at the end of the vector */
+    }
+    e->granted_count = 0;
+}
+
+void engine_on_mail(struct engine *e, const struct mail *mail)
+{
+    if (mail->kind == MAIL_GRANT) {
+        deliver_grant(e, (struct ticket_ref){mail->index, (uint32_t)mail->generation});
+    } else if (mail->kind == MAIL_SNAPSHOT) {
+        struct snapshot *old = e->snapshot;
+
+        e->snapshot = house_snapshot(e->house);
+        pool_set_connect_timeout(e->pool, e->snapshot->settings.timeouts.connect_ms);
+        snapshot_unref(old);
+    }
+}
+
+/* splitmix64 (Steele, Lea, Flood, OOPSLA 2014): unique, not secret. */
+static uint64_t mix(uint64_t x)
+{
+    x += 0x9e3779b97f4a7c15u;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return x ^ x >> 31;
+}
+
+void engine_request_id(struct engine *e, char out[static REQUEST_ID_BYTES])
+{
+    static const char hex[] = "0123456789abcdef";
+    uint64_t count = ++e->id_count;
+    uint64_t first = mix(e->id_seed + count);
+    uint64_t words[2] = {first, mix(first ^ e->id_seed)};
+
+    memcpy(out, "req_", 4);
+    for (size_t i = 0; i < 24; i++) {
+        out[4 + i] = hex[words[i / 16] >> (i % 16 * 4) & 0xf];
+    }
+}
+
+static struct failure_window *window_of(struct engine *e, uint64_t source)
+{
+    return &e->failures[hash_bytes(slice_of((const char *)&source, sizeof(source))) %
+                        ENGINE_SOURCE_SLOTS];
+}
+
+bool engine_failed_too_often(struct engine *e, uint64_t source)
+{
+    const struct failure_window *f = window_of(e, source);
+
+    return f->source == source && e->worker->now_ms - f->since_ms < FAILURE_WINDOW_MS &&
+           f->count >= e->snapshot->settings.limits.auth_failures_per_10s;
+}
+
+void engine_count_failure(struct engine *e, uint64_t source)
+{
+    struct failure_window *f = window_of(e, source);
+
+    if (f->source != source || e->worker->now_ms - f->since_ms >= FAILURE_WINDOW_MS) {
+        *f = (struct failure_window){source, e->worker->now_ms, 0};
+    }
+    f->count++;
+}

@@ -1,0 +1,320 @@
+#include "exchange/exchange.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/mem.h"
+#include "exchange/impl.h"
+
+static const uint16_t legal_next[EX_STATE_COUNT] = {
+    [EX_START] = 1u << EX_BODY | 1u << EX_ANSWERED | 1u << EX_SENT | 1u << EX_DONE,
+    [EX_BODY] = 1u << EX_QUEUED | 1u << EX_SENT | 1u << EX_ANSWERED | 1u << EX_DONE,
+    [EX_QUEUED] = 1u << EX_SENT | 1u << EX_ANSWERED | 1u << EX_DONE,
+    [EX_SENT] = 1u << EX_QUEUED | 1u << EX_SENT | 1u << EX_RELAY | 1u << EX_ANSWERED |
+                1u << EX_DRAINING | 1u << EX_DONE,
+    [EX_RELAY] = 1u << EX_DONE,
+    [EX_ANSWERED] = 1u << EX_DONE,
+    [EX_DRAINING] = 1u << EX_DONE,
+};
+
+void exchange_set_state(struct exchange *ex, enum ex_state next, uint64_t timeout_ms)
+{
+    struct worker *w = ex->engine->worker;
+
+    assert((legal_next[ex->state] & 1u << next) != 0);
+    ex->state = next;
+    if (timeout_ms == 0) {
+        deadline_cancel(&ex->deadline);
+    } else {
+        deadline_set(&w->wheel, &ex->deadline, w->now_ms, timeout_ms);
+    }
+}
+
+static void destroy_reaped(struct reapable *r)
+{
+    struct exchange *ex = CONTAINER_OF(r, struct exchange, reapable);
+
+    stream_finish(&ex->stream);
+    snapshot_unref(ex->snapshot);
+    arena_finish(&ex->arena);
+    free(ex);
+}
+
+void exchange_drop_body(struct exchange *ex)
+{
+    atomic_fetch_sub_explicit(&ex->engine->house->body_bytes, ex->body_counted,
+                              memory_order_relaxed);
+    ex->body_counted = 0;
+    buf_finish(&ex->body);
+}
+
+static uint32_t as_count(bool known, uint64_t count)
+{
+    return !known ? UINT32_MAX : count >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)count;
+}
+
+void exchange_release_slot(struct exchange *ex)
+{
+    struct ledger *ledger = ex->engine->house->ledger;
+
+    if (ex->ticket.generation == 0) {
+        return;
+    }
+    engine_map_ticket(ex->engine, ex->ticket, NULL);
+    if (ex->has_slot) {
+        exchange_charge(ex, true);
+        ledger_release(ledger, ex->ticket,
+                       as_count(ex->stream.has_prompt_tokens, ex->stream.prompt_tokens),
+                       as_count(ex->stream.has_output_tokens, ex->stream.output_tokens));
+    } else {
+        ledger_cancel(ledger, ex->ticket);
+    }
+    ex->ticket.generation = 0;
+    ex->has_slot = false;
+}
+
+void exchange_end(struct exchange *ex)
+{
+    struct engine *e = ex->engine;
+
+    if (ex->state == EX_DONE) {
+        return;
+    }
+    exchange_account(ex);
+    exchange_set_state(ex, EX_DONE, 0);
+    call_drop(ex->call);
+    ex->call = NULL;
+    exchange_release_slot(ex);
+    exchange_drop_body(ex);
+    list_unlink(&ex->of_engine);
+    e->exchange_count--;
+    worker_reap(e->worker, &ex->reapable, destroy_reaped);
+    if (e->draining && e->exchange_count == 0 && e->on_idle != NULL) {
+        e->on_idle(e);
+    }
+}
+
+void exchange_finish(struct exchange *ex)
+{
+    if (ex->has_client) {
+        ex->has_client = false;
+        ex->client.ops->finish(ex->client.client);
+    }
+    exchange_end(ex);
+}
+
+void exchange_cut(struct exchange *ex, enum corral_err why)
+{
+    ex->reason = why;
+    if (ex->has_client) {
+        ex->has_client = false;
+        ex->client.ops->cut(ex->client.client);
+    }
+    exchange_end(ex);
+}
+
+static void on_deadline(struct deadline *d)
+{
+    struct exchange *ex = CONTAINER_OF(d, struct exchange, deadline);
+
+    switch (ex->state) {
+    case EX_BODY:
+        exchange_fail(ex, CE_BODY_TIMEOUT);
+        break;
+    case EX_QUEUED:
+        exchange_release_slot(ex);
+        exchange_fail(ex, CE_QUEUE_TIMEOUT);
+        break;
+    case EX_SENT:
+        call_drop(ex->call);
+        ex->call = NULL;
+        exchange_fail(ex, ex->cold ? CE_UPSTREAM_LOAD : CE_UPSTREAM_FIRST_BYTE);
+        break;
+    case EX_RELAY:
+        exchange_upstream_cut(ex, CE_UPSTREAM_SILENCE);
+        break;
+    case EX_DRAINING:
+    case EX_START:
+    case EX_ANSWERED:
+    case EX_DONE:
+    case EX_STATE_COUNT:
+        exchange_end(ex);
+        break;
+    }
+}
+
+static struct exchange *create(struct engine *e, const struct client_info *client)
+{
+    struct exchange *ex = xcalloc(1, sizeof(*ex));
+
+    ex->engine = e;
+    ex->client = *client;
+    ex->has_client = true;
+    ex->snapshot = snapshot_ref(e->snapshot);
+    ex->body = buf_make(ex->snapshot->settings.limits.body_bytes);
+    ex->model = INTERN_NONE;
+    ex->replica = INTERN_NONE;
+    ex->began_us = clock_mono_us();
+    deadline_init(&ex->deadline, on_deadline);
+    list_init(&ex->reapable.link);
+    list_push_back(&e->exchanges, &ex->of_engine);
+    e->exchange_count++;
+    engine_request_id(e, ex->request_id);
+    return ex;
+}
+
+struct exchange *exchange_begin(struct engine *e, const struct client_info *client,
+                                const struct http_request *request)
+{
+    struct exchange *ex = create(e, client);
+
+    ex->method = arena_copy(&ex->arena, request->method);
+    ex->path = arena_copy(&ex->arena, request->path);
+    exchange_route(ex, request);
+    return ex;
+}
+
+void exchange_refuse(struct engine *e, const struct client_info *client, enum corral_err why)
+{
+    struct exchange *ex = create(e, client);
+
+    if (why == CE_METHOD_NOT_ALLOWED) {
+        exchange_fail_detail(ex, why, SLICE_LITERAL("GET, HEAD, POST, DELETE"));
+        return;
+    }
+    exchange_fail(ex, why);
+}
+
+static uint64_t body_time_ms(const struct exchange *ex)
+{
+    return ex->snapshot->settings.timeouts.body_s * 1000 + ex->body.len / 65536 * 1000;
+}
+
+/* Count `extra` bytes against the process's budget; takes nothing when it is spent. */
+static bool count_body(struct exchange *ex, size_t extra)
+{
+    atomic_size_t *total = &ex->engine->house->body_bytes;
+    size_t before = atomic_fetch_add_explicit(total, extra, memory_order_relaxed);
+
+    if (before + extra > ex->snapshot->settings.limits.body_memory_bytes) {
+        atomic_fetch_sub_explicit(total, extra, memory_order_relaxed);
+        return false;
+    }
+    ex->body_counted += extra;
+    return true;
+}
+
+void exchange_body(struct exchange *ex, struct slice bytes)
+{
+    struct worker *w = ex->engine->worker;
+
+    if (ex->state != EX_BODY) {
+        return;
+    }
+    if (!count_body(ex, bytes.len)) {
+        exchange_fail(ex, CE_BODY_MEMORY);
+        return;
+    }
+    enum corral_err err = buf_append(&ex->body, bytes);
+    if (err != CE_OK) {
+        exchange_fail(ex, err == CE_TOO_LARGE ? CE_BODY_TOO_LARGE : CE_NO_MEMORY);
+        return;
+    }
+    uint64_t at_ms = ex->began_us / 1000 + body_time_ms(ex);
+
+    deadline_set(&w->wheel, &ex->deadline, w->now_ms, at_ms > w->now_ms ? at_ms - w->now_ms : 0);
+}
+
+void exchange_body_end(struct exchange *ex)
+{
+    if (ex->state == EX_BODY) {
+        ex->expects_body = false;
+        exchange_body_ready(ex);
+    }
+}
+
+void exchange_body_failed(struct exchange *ex, enum corral_err why)
+{
+    if (ex->state == EX_BODY) {
+        exchange_fail(ex, why);
+    }
+}
+
+void exchange_client_blocked(struct exchange *ex)
+{
+    if (ex->state == EX_RELAY && ex->call != NULL) {
+        call_pause(ex->call);
+        deadline_cancel(&ex->deadline); /* silence is ours now; the front watches the client */
+    }
+}
+
+void exchange_client_drained(struct exchange *ex)
+{
+    struct worker *w = ex->engine->worker;
+
+    if (ex->state == EX_RELAY && ex->call != NULL) {
+        deadline_set(&w->wheel, &ex->deadline, w->now_ms,
+                     ex->snapshot->settings.timeouts.stream_silence_s * 1000);
+        call_resume(ex->call);
+    }
+}
+
+/*
+ * CONTRACTS "Clients that leave": a request that Ollama got a moment ago must not be closed before
+ * its first byte or the end of a grace, or Ollama leaks a descriptor for ever.
+ */
+static uint64_t drain_time_ms(const struct exchange *ex)
+{
+    const struct timeout_settings *t = &ex->snapshot->settings.timeouts;
+    uint64_t since_ms = (clock_mono_us() - ex->sent_us) / 1000;
+
+    if (ex->call == NULL || !ex->body_sent || !call_sent_anything(ex->call)) {
+        return 0;
+    }
+    if (ex->cold) {
+        return since_ms < t->load_s * 1000 ? t->load_s * 1000 - since_ms : 0;
+    }
+    return since_ms < t->cancel_grace_ms ? t->cancel_grace_ms - since_ms : 0;
+}
+
+void exchange_client_gone(struct exchange *ex, enum corral_err why)
+{
+    ex->has_client = false;
+    if (ex->state == EX_RELAY && ex->stream.complete) {
+        exchange_end(ex); /* a client that closes after its last event has finished */
+        return;
+    }
+    ex->reason = why;
+    exchange_count_cancel(ex, ex->state);
+    uint64_t drain_ms = ex->state == EX_SENT ? drain_time_ms(ex) : 0;
+
+    if (drain_ms == 0) {
+        exchange_end(ex);
+        return;
+    }
+    exchange_drop_body(ex);
+    if (ex->has_slot) {
+        ledger_drain(ex->engine->house->ledger, ex->ticket);
+    }
+    exchange_set_state(ex, EX_DRAINING, drain_ms);
+}
+
+void exchange_abort_all(struct engine *e)
+{
+    LIST_EACH(link, next, &e->exchanges)
+    {
+        struct exchange *ex = CONTAINER_OF(link, struct exchange, of_engine);
+
+        if (ex->has_client && ex->responded) {
+            exchange_error_event(ex, CE_SHUTDOWN);
+            exchange_cut(ex, CE_SHUTDOWN);
+        } else if (ex->has_client) {
+            call_drop(ex->call);
+            ex->call = NULL;
+            exchange_fail(ex, CE_SHUTDOWN);
+        } else {
+            exchange_end(ex);
+        }
+    }
+}

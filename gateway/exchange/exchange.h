@@ -1,0 +1,88 @@
+/**
+ * One request and its answer, whichever protocol carried it: the order of steps, their timeouts,
+ * and the one way out.
+ *
+ * The front makes an exchange when a head is complete, feeds it the body, and tells it when the
+ * client has left or can take more. The exchange answers through `struct client_ops`; it never
+ * learns which codec that is. After finish or cut the front must not use its pointer again; the
+ * exchange may live on alone (a cancelled upstream request is drained) and frees itself.
+ */
+#ifndef CORRAL_EXCHANGE_EXCHANGE_H
+#define CORRAL_EXCHANGE_EXCHANGE_H
+
+#include "exchange/engine.h"
+#include "http/message.h"
+
+struct exchange;
+
+enum { ANSWER_MAX_FIELDS = 8 };
+
+struct answer_field {
+    const char *name; /* static */
+    struct slice value;
+};
+
+/** Head of an answer, before any codec. Slices live until `respond` returns. */
+struct answer {
+    unsigned status;
+    struct slice content_type;
+    struct slice cache_control;
+    struct answer_field fields[ANSWER_MAX_FIELDS];
+    size_t field_count;
+    enum http_framing framing;
+    uint64_t length; /* with HTTP_LENGTH */
+    bool close;      /* the connection ends after this answer */
+};
+
+struct client_ops {
+    /** Send body bytes from now on (answers Expect: 100-continue). */
+    void (*want_body)(void *client);
+    void (*respond)(void *client, const struct answer *answer);
+    /** Bytes of the body, framed by the codec. CE_NO_MEMORY: cut. */
+    enum corral_err (*write)(void *client, struct slice bytes);
+    /** The answer is complete. The front forgets the exchange. */
+    void (*finish)(void *client);
+    /** The answer is broken off so that the client can see it. The front forgets the exchange. */
+    void (*cut)(void *client);
+    /** This client has shown a credential: it leaves the per-address count of strangers. */
+    void (*known)(void *client);
+    const char *protocol; /* for the access line: "HTTP/1.1" */
+};
+
+struct client_info {
+    const struct client_ops *ops;
+    void *client; /* borrowed until finish or cut */
+    struct net_address peer;
+    bool tls;
+};
+
+/**
+ * Begin. The head's slices need to live only during the call. May answer and end before returning:
+ * then ops->finish or ops->cut has been called.
+ *
+ * @return the exchange; only to be used while neither finish nor cut was called.
+ */
+struct exchange *exchange_begin(struct engine *e, const struct client_info *client,
+                                const struct http_request *request);
+
+/** Pieces of the request body, after want_body. */
+void exchange_body(struct exchange *ex, struct slice bytes);
+void exchange_body_end(struct exchange *ex);
+
+/** The body broke a rule of its framing, or did not come in time: the client gets told. */
+void exchange_body_failed(struct exchange *ex, enum corral_err why);
+
+/** The client takes nothing at the moment / takes again. */
+void exchange_client_blocked(struct exchange *ex);
+void exchange_client_drained(struct exchange *ex);
+
+/** The client has left (FIN, RST, reset stream) or stalled: CE_CLIENT_GONE, CE_CLIENT_STALLED. */
+void exchange_client_gone(struct exchange *ex, enum corral_err why);
+
+/** Answer a request that never became an exchange (malformed head). Logged and counted as one. */
+void exchange_refuse(struct engine *e, const struct client_info *client, enum corral_err why);
+
+/** End everything that still runs (drain limit reached, second signal). */
+void exchange_abort_all(struct engine *e);
+
+#endif

@@ -1,0 +1,144 @@
+/**
+ * The exchange's inside: shared by the files of exchange/ only.
+ *
+ * exchange.c: states, timeouts, the ways in and out. steps.c: from the head to a slot. dispatch.c:
+ * the request to the replica. relay.c: its answer to the client. answer.c: what corral says itself.
+ * fail.c: the table of errors. account.c: the access line and the counters.
+ */
+#ifndef CORRAL_EXCHANGE_IMPL_H
+#define CORRAL_EXCHANGE_IMPL_H
+
+#include "exchange/exchange.h"
+#include "ollama/request.h"
+#include "ollama/stream.h"
+
+enum ex_state {
+    EX_START,    /* within exchange_begin */
+    EX_BODY,     /* the request body comes in */
+    EX_QUEUED,   /* waits for a slot */
+    EX_SENT,     /* the request is on its way; waits for the response head */
+    EX_RELAY,    /* the answer passes through */
+    EX_ANSWERED, /* corral's own answer is written */
+    EX_DRAINING, /* the client is gone, the upstream request runs out its grace */
+    EX_DONE,
+    EX_STATE_COUNT
+};
+
+/** What a client left in the middle of; a metric label. */
+enum ex_phase { PHASE_BODY, PHASE_QUEUED, PHASE_LOADING, PHASE_FIRST_BYTE, PHASE_STREAM };
+
+struct exchange {
+    struct reapable reapable;
+    struct list of_engine; /* engine.exchanges */
+    struct engine *engine; /* borrowed */
+    struct client_info client;
+    bool has_client; /* finish or cut not called yet */
+    struct arena arena;
+    struct snapshot *snapshot; /* counted */
+    struct deadline deadline;  /* of the state */
+    enum ex_state state;
+    char request_id[REQUEST_ID_BYTES];
+
+    /* the request, copied into the arena where it outlives the head */
+    const struct route *route; /* static */
+    struct slice route_param;
+    struct slice method;
+    struct slice path;      /* for the log */
+    struct slice client_id; /* the client's own X-Request-Id, only logged */
+    struct slice user_agent;
+    struct slice traceparent;
+    struct slice tracestate;
+    bool json_content;
+    bool expects_body;
+    struct principal principal;
+    struct buf body;
+    size_t body_counted; /* bytes of it in house.body_bytes */
+    struct request_info info;
+    uint32_t model; /* interned; INTERN_NONE: no model */
+
+    /* the queue and the upstream */
+    struct ticket_ref ticket;
+    bool has_slot;
+    bool cold;
+    bool retried;
+    uint32_t replica; /* interned; INTERN_NONE: none chosen */
+    struct call *call;
+    struct splice_pos sent;
+    bool body_sent;
+
+    /* the answer */
+    struct stream stream;
+    bool stream_ready;
+    bool passing_error; /* the upstream's own error answer is relayed */
+    unsigned status;
+    bool responded;
+    uint64_t bytes_out;
+    uint64_t charged_chunks; /* of stream.chunks, given to the ledger */
+    enum corral_err reason;  /* CE_OK, or why it ended otherwise */
+
+    /* monotonic microseconds; 0: not reached */
+    uint64_t began_us;
+    uint64_t queued_us;
+    uint64_t granted_us;
+    uint64_t sent_us;
+    uint64_t first_byte_us;
+    uint64_t last_chunk_us;
+};
+
+/* exchange.c */
+void exchange_set_state(struct exchange *ex, enum ex_state next, uint64_t timeout_ms);
+/** The answer is complete: tell the client's codec, account, free. */
+void exchange_finish(struct exchange *ex);
+/** Break the answer off (after its head) and end. */
+void exchange_cut(struct exchange *ex, enum corral_err why);
+/** End in whatever state: gives everything back, logs, frees. No client is told. */
+void exchange_end(struct exchange *ex);
+/** Give back the slot; UINT32_MAX: counts are not known. */
+void exchange_release_slot(struct exchange *ex);
+void exchange_drop_body(struct exchange *ex);
+
+/* steps.c */
+void exchange_route(struct exchange *ex, const struct http_request *request);
+void exchange_body_ready(struct exchange *ex);
+void exchange_admit(struct exchange *ex, int64_t except_replica);
+void exchange_granted(struct exchange *ex);
+
+/* dispatch.c */
+void exchange_dispatch(struct exchange *ex, const struct replica *replica);
+extern const struct call_events exchange_call_events;
+
+/* relay.c */
+void exchange_on_head(struct call *c, const struct http_response_head *head);
+void exchange_on_body(struct call *c, struct slice bytes);
+void exchange_on_end(struct call *c);
+/** The upstream broke after its head. */
+void exchange_upstream_cut(struct exchange *ex, enum corral_err why);
+void exchange_charge(struct exchange *ex, bool all);
+
+/* answer.c */
+void exchange_answer_json(struct exchange *ex, unsigned status, struct slice body,
+                          const struct answer_field *fields, size_t field_count, bool close);
+void exchange_answer_local(struct exchange *ex);
+void exchange_answer_merged(struct exchange *ex);
+
+/* fail.c */
+struct failure {
+    unsigned status;
+    const char *code;     /* OpenAI's `code`; NULL: by status */
+    const char *sentence; /* '@' stands for the detail */
+    bool close;           /* the connection cannot be trusted or read on */
+};
+const struct failure *exchange_failure(enum corral_err err);
+/** Answer an error in the caller's dialect, log and count it, end the exchange. */
+void exchange_fail(struct exchange *ex, enum corral_err err);
+/** With a detail for the sentence (a model, a field, an Allow list). */
+void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail);
+/** Append the in-stream error event of this exchange's route. */
+void exchange_error_event(struct exchange *ex, enum corral_err err);
+bool corral_err_is_auth(enum corral_err err);
+
+/* account.c */
+void exchange_account(struct exchange *ex);
+void exchange_count_cancel(struct exchange *ex, enum ex_state state);
+
+#endif

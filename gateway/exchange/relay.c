@@ -1,0 +1,168 @@
+#include "base/clock.h"
+#include "exchange/impl.h"
+#include "ollama/dialect.h"
+
+enum { CHARGE_BATCH_CHUNKS = 16 };
+
+static bool type_is(struct slice type, const char *media)
+{
+    struct slice bare = slice_trim(slice_of(type.ptr, slice_find(type, ';')));
+
+    return slice_eq_nocase(bare, slice_str(media));
+}
+
+static void add_field(struct answer *a, const char *name, struct slice value)
+{
+    a->fields[a->field_count++] = (struct answer_field){name, value};
+}
+
+/* Ollama's own errors pass when they are JSON; anything else would confuse every client. */
+static bool worth_passing(const struct http_response_head *head, struct slice type)
+{
+    return head->status == 200 || (head->status >= 400 && type_is(type, "application/json"));
+}
+
+static void respond(struct exchange *ex, const struct http_response_head *head, struct slice type,
+                    bool streaming)
+{
+    struct answer a = {.status = head->status, .content_type = type};
+
+    a.cache_control = http_field_value(&head->fields, HF_CACHE_CONTROL);
+    a.framing = streaming ? HTTP_CHUNKED : head->framing;
+    a.length = head->content_length;
+    add_field(&a, "X-Request-Id", slice_of(ex->request_id, REQUEST_ID_BYTES));
+    if (streaming) {
+        add_field(&a, "X-Accel-Buffering", SLICE_LITERAL("no"));
+    }
+    if (head->status == 503) {
+        add_field(&a, "Retry-After", SLICE_LITERAL("5"));
+    }
+    ex->responded = true;
+    ex->status = head->status;
+    ex->client.ops->respond(ex->client.client, &a);
+}
+
+static void note_first_byte(struct exchange *ex)
+{
+    struct engine *e = ex->engine;
+
+    ex->first_byte_us = clock_mono_us();
+    ex->last_chunk_us = ex->first_byte_us;
+    metrics_observe(e->metrics, M_TTFT, ex->first_byte_us - ex->began_us);
+    if (ex->cold) {
+        metrics_observe(e->metrics, M_LOAD_WAIT, ex->first_byte_us - ex->granted_us);
+        ledger_first_byte(e->house->ledger, ex->ticket);
+        ex->cold = false;
+    }
+}
+
+void exchange_on_head(struct call *c, const struct http_response_head *head)
+{
+    struct exchange *ex = call_owner(c);
+    struct slice type = http_field_value(&head->fields, HF_CONTENT_TYPE);
+
+    if (ex->state == EX_DRAINING) {
+        exchange_end(ex); /* the first byte: Ollama has asked its runner, closing is safe */
+        return;
+    }
+    if (ex->cold && head->status == 200) {
+        note_first_byte(ex);
+    } else {
+        ex->cold = false;
+        note_first_byte(ex);
+    }
+    exchange_drop_body(ex);
+    if (!worth_passing(head, type)) {
+        call_drop(c);
+        ex->call = NULL;
+        metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, CE_UPSTREAM_NONSENSE, 0,
+                    1);
+        exchange_fail(ex, CE_UPSTREAM_NONSENSE);
+        return;
+    }
+    bool streaming = head->status == 200 &&
+                     (type_is(type, "application/x-ndjson") || type_is(type, "text/event-stream"));
+
+    ex->passing_error = head->status != 200;
+    stream_init(&ex->stream, ex->route, streaming, ex->info.usage_injected);
+    ex->stream_ready = true;
+    exchange_set_state(ex, EX_RELAY, ex->snapshot->settings.timeouts.stream_silence_s * 1000);
+    respond(ex, head, type, streaming);
+}
+
+static void write_to_client(void *arg, struct slice bytes)
+{
+    struct exchange *ex = arg;
+
+    if (ex->has_client && ex->client.ops->write(ex->client.client, bytes) == CE_OK) {
+        ex->bytes_out += bytes.len;
+    }
+}
+
+void exchange_charge(struct exchange *ex, bool all)
+{
+    uint64_t fresh = ex->stream.chunks - ex->charged_chunks;
+
+    if (ex->has_slot && (fresh >= CHARGE_BATCH_CHUNKS || (all && fresh > 0))) {
+        ledger_charge(ex->engine->house->ledger, ex->ticket, (uint32_t)fresh);
+        ex->charged_chunks = ex->stream.chunks;
+    }
+}
+
+static void note_gap(struct exchange *ex, uint64_t chunks_before)
+{
+    if (ex->stream.chunks > chunks_before) {
+        uint64_t now_us = clock_mono_us();
+
+        metrics_observe(ex->engine->metrics, M_INTER_TOKEN, now_us - ex->last_chunk_us);
+        ex->last_chunk_us = now_us;
+    }
+}
+
+void exchange_on_body(struct call *c, struct slice bytes)
+{
+    struct exchange *ex = call_owner(c);
+    struct worker *w = ex->engine->worker;
+    uint64_t chunks_before = ex->stream.chunks;
+
+    if (ex->state != EX_RELAY) {
+        return;
+    }
+    stream_feed(&ex->stream, bytes, (struct stream_sink){write_to_client, ex});
+    note_gap(ex, chunks_before);
+    exchange_charge(ex, false);
+    deadline_set(&w->wheel, &ex->deadline, w->now_ms,
+                 ex->snapshot->settings.timeouts.stream_silence_s * 1000);
+}
+
+/* An upstream failure after the head: the dialect's error, then a cut that looks cut. */
+void exchange_upstream_cut(struct exchange *ex, enum corral_err why)
+{
+    stream_end(&ex->stream, (struct stream_sink){write_to_client, ex});
+    if (ex->has_client && !ex->stream.saw_error_event && ex->stream.framed) {
+        exchange_error_event(ex, why);
+    }
+    metrics_add(ex->engine->metrics, M_TRUNCATED, ex->route->dialect, 0, 0, 1);
+    exchange_cut(ex, why);
+}
+
+void exchange_on_end(struct call *c)
+{
+    struct exchange *ex = call_owner(c);
+
+    ex->call = NULL;
+    if (ex->state != EX_RELAY) {
+        exchange_end(ex);
+        return;
+    }
+    stream_end(&ex->stream, (struct stream_sink){write_to_client, ex});
+    if (ex->passing_error || ex->stream.complete) {
+        exchange_finish(ex);
+        return;
+    }
+    enum corral_err why =
+        ex->stream.saw_error_event ? CE_UPSTREAM_ERROR_EVENT : CE_UPSTREAM_INCOMPLETE;
+
+    metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
+    exchange_upstream_cut(ex, why);
+}

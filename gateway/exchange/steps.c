@@ -1,0 +1,337 @@
+#include <assert.h>
+
+#include "base/clock.h"
+#include "exchange/impl.h"
+
+/* traceparent of W3C Trace Context, version 00: two digits, 32, 16 and 2 hex digits. */
+static bool traceparent_ok(struct slice s)
+{
+    if (s.len != 55 || s.ptr[2] != '-' || s.ptr[35] != '-' || s.ptr[52] != '-') {
+        return false;
+    }
+    for (size_t i = 0; i < s.len; i++) {
+        bool hex = (s.ptr[i] >= '0' && s.ptr[i] <= '9') || (s.ptr[i] >= 'a' && s.ptr[i] <= 'f');
+
+        if (!hex && i != 2 && i != 35 && i != 52) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Only printable ASCII goes on to a replica. */
+static bool printable(struct slice s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.ptr[i] < 0x20 || s.ptr[i] > 0x7e) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void keep_fields(struct exchange *ex, const struct http_fields *f)
+{
+    enum { MAX_STATE_BYTES = 512, MAX_LOGGED_BYTES = 128 };
+    struct slice parent = http_field_value(f, HF_TRACEPARENT);
+    struct slice state = http_field_value(f, HF_TRACESTATE);
+    struct slice id = http_field_value(f, HF_X_REQUEST_ID);
+    struct slice agent = http_field_value(f, HF_USER_AGENT);
+
+    if (f->times[HF_TRACEPARENT] == 1 && traceparent_ok(parent)) {
+        ex->traceparent = arena_copy(&ex->arena, parent);
+        if (f->times[HF_TRACESTATE] == 1 && state.len <= MAX_STATE_BYTES && printable(state)) {
+            ex->tracestate = arena_copy(&ex->arena, state);
+        }
+    }
+    id.len = id.len < MAX_LOGGED_BYTES ? id.len : MAX_LOGGED_BYTES;
+    agent.len = agent.len < MAX_LOGGED_BYTES ? agent.len : MAX_LOGGED_BYTES;
+    ex->client_id = arena_copy(&ex->arena, id);
+    ex->user_agent = arena_copy(&ex->arena, agent);
+}
+
+static struct slice parameter(struct slice type, const char *name)
+{
+    size_t semicolon = slice_find(type, ';');
+    struct slice rest = slice_from(type, semicolon + 1);
+
+    while (rest.len > 0) {
+        size_t end = slice_find(rest, ';');
+        struct slice one = slice_trim(slice_of(rest.ptr, end));
+        size_t equals = slice_find(one, '=');
+
+        if (slice_eq_nocase(slice_of(one.ptr, equals), slice_str(name))) {
+            struct slice value = slice_from(one, equals + 1);
+
+            if (value.len >= 2 && value.ptr[0] == '"' && value.ptr[value.len - 1] == '"') {
+                value = slice_of(value.ptr + 1, value.len - 2);
+            }
+            return value;
+        }
+        rest = slice_from(rest, end + 1);
+    }
+    return slice_of(NULL, 0);
+}
+
+/* CONTRACTS "Answers": multipart, another charset, any coding: 415; `curl -d` must work. */
+static enum corral_err check_media(const struct http_fields *f)
+{
+    struct slice type = http_field_value(f, HF_CONTENT_TYPE);
+
+    if (f->times[HF_CONTENT_ENCODING] > 0) {
+        return CE_CONTENT_ENCODING;
+    }
+    if (f->times[HF_CONTENT_TYPE] > 1) {
+        return CE_MEDIA_TYPE;
+    }
+    if (type.len >= 10 && slice_eq_nocase(slice_of(type.ptr, 10), SLICE_LITERAL("multipart/"))) {
+        return CE_MEDIA_TYPE;
+    }
+    struct slice charset = parameter(type, "charset");
+
+    return charset.ptr == NULL || slice_eq_nocase(charset, SLICE_LITERAL("utf-8")) ? CE_OK
+                                                                                   : CE_MEDIA_TYPE;
+}
+
+static enum corral_err identify(struct exchange *ex, const struct http_fields *fields)
+{
+    struct engine *e = ex->engine;
+    uint64_t source = net_address_source(&ex->client.peer);
+    enum corral_err err = auth_identify(
+        ex->snapshot->auth, e->tokens, ex->snapshot->generation, fields, clock_wall_ms() / 1000,
+        engine_failed_too_often(e, source), &ex->arena, &ex->principal);
+    if (err != CE_OK) {
+        engine_count_failure(e, source);
+        metrics_add(e->metrics, M_AUTH_FAILURES, err, 0, 0, 1);
+        return err;
+    }
+    ex->client.ops->known(ex->client.client);
+    return CE_OK;
+}
+
+static enum corral_err check_rights(struct exchange *ex)
+{
+    if (ex->route->class == ROUTE_ADMIN || ex->route->class == ROUTE_OFF) {
+        return CE_ADMIN_FORBIDDEN;
+    }
+    return principal_may(&ex->principal, ex->route->verb) ? CE_OK : CE_VERB_FORBIDDEN;
+}
+
+static void begin_body(struct exchange *ex, const struct http_request *request)
+{
+    const struct settings *s = &ex->snapshot->settings;
+
+    enum corral_err err = check_media(&request->fields);
+    if (err == CE_OK && request->framing == HTTP_NO_BODY) {
+        err = CE_HTTP_LENGTH_REQUIRED;
+    }
+    if (err == CE_OK && request->content_length > s->limits.body_bytes) {
+        err = CE_BODY_TOO_LARGE;
+    }
+    if (err != CE_OK) {
+        exchange_fail(ex, err);
+        return;
+    }
+    exchange_set_state(ex, EX_BODY, s->timeouts.body_s * 1000);
+    ex->client.ops->want_body(ex->client.client);
+}
+
+/* Steps 5 and 6 of DESIGN: which route, who calls, and whether that verb is theirs. */
+void exchange_route(struct exchange *ex, const struct http_request *request)
+{
+    static const char all_methods[] = "GET, HEAD, POST, DELETE";
+    struct route_match match = {0};
+
+    keep_fields(ex, &request->fields);
+    ex->expects_body = request->framing == HTTP_CHUNKED || request->content_length > 0;
+    if (!snapshot_owns_host(ex->snapshot, request->authority)) {
+        exchange_fail(ex, CE_HTTP_HOST_FOREIGN);
+        return;
+    }
+    if (slice_eq_str(request->path, "*")) {
+        exchange_fail_detail(ex, CE_METHOD_NOT_ALLOWED, slice_str(all_methods));
+        return;
+    }
+    enum corral_err err =
+        route_path_clean(ex->path) ? route_find(ex->method, ex->path, &match) : CE_HTTP_TARGET;
+    ex->route = match.route;
+    ex->route_param = match.param;
+    if (err == CE_METHOD_NOT_ALLOWED) {
+        exchange_fail_detail(ex, err, slice_str(match.allow));
+        return;
+    }
+    if (err == CE_OK && match.route->id != ROUTE_ID_ROOT) {
+        err = identify(ex, &request->fields);
+        err = err == CE_OK ? check_rights(ex) : err;
+    }
+    if (err != CE_OK) {
+        exchange_fail_detail(ex, err,
+                             slice_str(ex->route == NULL ? "" : verb_name(ex->route->verb)));
+    } else if (ex->route->class == ROUTE_LOCAL) {
+        exchange_answer_local(ex);
+    } else if (ex->route->class == ROUTE_MERGED) {
+        exchange_answer_merged(ex);
+    } else {
+        begin_body(ex, request);
+    }
+}
+
+static struct request_rules rules_of(const struct exchange *ex, const struct model_settings *m)
+{
+    const struct limit_settings *l = &ex->snapshot->settings.limits;
+    struct request_rules rules = request_rules_default();
+
+    rules.image_bytes_max = l->image_bytes;
+    rules.images_bytes_max = l->images_bytes;
+    rules.images_max = l->images;
+    rules.messages_max = l->messages;
+    rules.inputs_max = l->inputs;
+    if (m != NULL) {
+        rules.allowed_options = m->options;
+        rules.num_ctx_max = m->num_ctx_max;
+        rules.allow_remote = m->allow_remote;
+    }
+    return rules;
+}
+
+static bool any_usable(const struct replica_view *v)
+{
+    for (size_t i = 0; i < v->count; i++) {
+        if (v->replicas[i].usable) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A replica that has the model, for a request that needs no slot. */
+static const struct replica *replica_with(struct exchange *ex, uint32_t except)
+{
+    const struct replica_view *v = engine_view(ex->engine);
+
+    for (size_t i = 0; i < v->count; i++) {
+        const struct replica *r = &v->replicas[i];
+
+        if (r->usable && r->id != except && r->tags != NULL &&
+            catalog_find(r->tags->catalog, &ex->info.model) != NULL) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* 404 says "nowhere on disk": that can only be said while somebody answers. */
+static enum corral_err missing_model(struct exchange *ex)
+{
+    return any_usable(engine_view(ex->engine)) ? CE_MODEL_UNKNOWN : CE_NO_REPLICA;
+}
+
+static void fail_with_model(struct exchange *ex, enum corral_err err)
+{
+    exchange_fail_detail(ex, err, ex->info.spelled);
+}
+
+/* Step 7 and 8: read the body, hold it against the rights. */
+void exchange_body_ready(struct exchange *ex)
+{
+    struct slice body = buf_slice(&ex->body);
+    struct request_rules rules = rules_of(ex, NULL);
+
+    rules.allow_remote = true; /* judged below, when the model's own settings are known */
+    enum corral_err err = request_read(ex->route, body, &rules, &ex->arena, &ex->info);
+    if (err == CE_OK) {
+        const struct model_settings *m = snapshot_model(ex->snapshot, &ex->info.model);
+
+        rules = rules_of(ex, m);
+        err = request_read(ex->route, body, &rules, &ex->arena, &ex->info);
+    }
+    if (err != CE_OK) {
+        exchange_fail_detail(ex, err, slice_str(ex->info.field == NULL ? "" : ex->info.field));
+        return;
+    }
+    ex->info.spelled = arena_copy(&ex->arena, ex->info.spelled); /* the body goes before the log */
+    if (!principal_may_use(&ex->principal, &ex->info.model)) {
+        fail_with_model(ex, CE_MODEL_FORBIDDEN);
+        return;
+    }
+    if (ex->info.is_unload) {
+        exchange_fail(ex, CE_ADMIN_FORBIDDEN);
+        return;
+    }
+    exchange_admit(ex, LEDGER_NO_REPLICA);
+}
+
+static void admit_without_slot(struct exchange *ex, int64_t except_replica)
+{
+    const struct replica *r =
+        replica_with(ex, except_replica < 0 ? INTERN_NONE : (uint32_t)except_replica);
+
+    if (r == NULL) {
+        fail_with_model(ex, missing_model(ex));
+        return;
+    }
+    exchange_dispatch(ex, r);
+}
+
+static void use_grant(struct exchange *ex, const struct ledger_grant *grant)
+{
+    ex->has_slot = true;
+    ex->cold = grant->cold;
+    ex->replica = grant->replica;
+    ex->granted_us = clock_mono_us();
+    metrics_observe(ex->engine->metrics, M_QUEUE_WAIT, ex->granted_us - ex->queued_us);
+    exchange_dispatch(ex, replica_view_find(engine_view(ex->engine), grant->replica));
+}
+
+/* Step 10: a slot, or a place in the queue. */
+void exchange_admit(struct exchange *ex, int64_t except_replica)
+{
+    struct engine *e = ex->engine;
+    struct ledger_grant grant;
+    struct ticket_ref ref = {0};
+
+    if (ex->route->class != ROUTE_INFERENCE) {
+        admit_without_slot(ex, except_replica);
+        return;
+    }
+    ex->model = intern_find(e->house->models, model_text(&ex->info.model));
+    if (ex->model == INTERN_NONE) {
+        fail_with_model(ex, missing_model(ex));
+        return;
+    }
+    ex->queued_us = clock_mono_us();
+    const struct ledger_request request = {
+        .worker = e->worker->index,
+        .tenant = ex->principal.tenant->id,
+        .model = ex->model,
+        .input_tokens = (uint32_t)((ex->info.prompt_bytes + 3) / 4),
+        .except_replica = except_replica,
+    };
+    enum corral_err err = ledger_enter(e->house->ledger, &request, &ref, &grant);
+    if (err == CE_OK) {
+        ex->ticket = ref;
+        engine_map_ticket(e, ref, ex);
+        use_grant(ex, &grant);
+    } else if (err == CE_PENDING) {
+        ex->ticket = ref;
+        engine_map_ticket(e, ref, ex);
+        exchange_set_state(ex, EX_QUEUED, ex->snapshot->settings.queue.max_wait_s * 1000);
+    } else {
+        fail_with_model(ex, err == CE_MODEL_UNKNOWN ? missing_model(ex) : err);
+    }
+}
+
+void exchange_granted(struct exchange *ex)
+{
+    struct ledger_grant grant;
+    enum corral_err err = ledger_take(ex->engine->house->ledger, ex->ticket, &grant);
+
+    assert(ex->state == EX_QUEUED);
+    if (err == CE_OK) {
+        use_grant(ex, &grant);
+        return;
+    }
+    engine_map_ticket(ex->engine, ex->ticket, NULL);
+    ex->ticket.generation = 0;
+    exchange_fail(ex, err == CE_NO_REPLICA ? err : CE_INTERNAL);
+}
