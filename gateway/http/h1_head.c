@@ -209,6 +209,9 @@ enum corral_err h1_check_first_line(struct slice bytes)
     if (len == SIZE_MAX) {
         return CE_OK;
     }
+    if (bytes.ptr[len] != '\r') {
+        return CE_HTTP_LINE_END;
+    }
     scratch.method = slice_of(NULL, 0);
     enum corral_err err = read_request_line(slice_of(bytes.ptr, len), false, &scratch);
 

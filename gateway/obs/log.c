@@ -19,8 +19,10 @@ static void put(struct log_line *line, struct slice bytes)
         line->overflow = true;
         return;
     }
-    memcpy(line->text + line->len, bytes.ptr, bytes.len);
-    line->len += bytes.len;
+    if (bytes.len > 0) {
+        memcpy(line->text + line->len, bytes.ptr, bytes.len);
+        line->len += bytes.len;
+    }
 }
 
 static void put_str(struct log_line *line, const char *text)
@@ -28,27 +30,31 @@ static void put_str(struct log_line *line, const char *text)
     put(line, slice_str(text));
 }
 
+static bool plain_char(unsigned char c)
+{
+    return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+}
+
 static void put_escaped(struct log_line *line, struct slice s)
 {
+    size_t plain = 0;
     size_t i = 0;
 
-    while (i < s.len && !line->overflow) {
+    while (i < s.len) {
         unsigned char c = (unsigned char)s.ptr[i];
         size_t width = utf8_char_len(slice_from(s, i));
         char text[8];
 
-        if (width == 0) {
-            put_str(line, "\\ufffd");
-            i++;
-        } else if (c < 0x20 || c == 0x7f || c == '"' || c == '\\') {
-            snprintf(text, sizeof(text), "\\u%04x", c);
-            put_str(line, text);
-            i++;
-        } else {
-            put(line, slice_of(s.ptr + i, width));
+        if (width > 0 && plain_char(c)) {
             i += width;
+            continue;
         }
+        put(line, slice_of(s.ptr + plain, i - plain));
+        snprintf(text, sizeof(text), "\\u%04x", width == 0 ? 0xfffdu : c);
+        put_str(line, text);
+        plain = ++i;
     }
+    put(line, slice_from(s, plain));
 }
 
 static void put_key(struct log_line *line, const char *key)

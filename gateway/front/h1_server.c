@@ -1,0 +1,483 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "exchange/exchange.h"
+#include "front/impl.h"
+#include "http/h1_chunked.h"
+#include "http/h1_head.h"
+#include "http/h1_write.h"
+#include "net/conn.h"
+
+enum h1_state {
+    H1_IDLE,    /* between requests */
+    H1_HEAD,    /* a head has begun */
+    H1_BODY,    /* its body goes to the exchange */
+    H1_BUSY,    /* the request is whole, the answer is on its way */
+    H1_CLOSING, /* the last answer was given */
+};
+
+enum {
+    ANSWER_HEAD_BYTES = 4096,
+    BUSY_TICK_MS = 250,
+    STALL_PROGRESS_BYTES = 16 * 1024, /* within timeouts.write_stall_s, or all there is */
+};
+
+struct h1_server {
+    struct reapable reapable;
+    struct list of_front;      /* front.servers */
+    struct front *front;       /* borrowed */
+    struct conn *conn;         /* owned until on_closed */
+    struct exchange *exchange; /* borrowed; NULL: none */
+    struct deadline deadline;
+    struct net_address peer;
+    struct h1_scan scan;
+    struct h1_chunked chunked;
+    uint64_t body_left;
+    uint64_t stall_bytes_out; /* conn.bytes_out when the stall clock was set */
+    uint64_t stall_since_ms;  /* 0: not blocked */
+    enum h1_state state;
+    enum http_framing request_framing;
+    bool tls;
+    bool stranger; /* counted in house.sources */
+    bool ended;    /* finish or cut was called during exchange_begin */
+    bool keep_alive;
+    bool is_http_1_0;
+    bool is_head;
+    bool expect_continue;
+    bool answer_chunked;
+};
+
+static const struct client_ops client_ops;
+
+static const struct timeout_settings *timeouts(const struct h1_server *h)
+{
+    return &h->front->engine->snapshot->settings.timeouts;
+}
+
+static void set_deadline(struct h1_server *h, uint64_t timeout_ms)
+{
+    struct worker *w = h->front->engine->worker;
+
+    deadline_set(&w->wheel, &h->deadline, w->now_ms, timeout_ms);
+}
+
+static struct client_info info_of(struct h1_server *h)
+{
+    return (struct client_info){&client_ops, h, h->peer, h->tls};
+}
+
+static void go_idle(struct h1_server *h)
+{
+    h->state = H1_IDLE;
+    h->scan = (struct h1_scan){0};
+    set_deadline(h, timeouts(h)->idle_s * 1000);
+}
+
+static void close_after_answer(struct h1_server *h)
+{
+    h->state = H1_CLOSING;
+    deadline_cancel(&h->deadline);
+    conn_finish(h->conn);
+}
+
+static bool body_complete(const struct h1_server *h)
+{
+    return h->request_framing == HTTP_CHUNKED ? h->chunked.done : h->body_left == 0;
+}
+
+/* A malformed head: answered, logged, and never read on. */
+static void refuse(struct h1_server *h, enum corral_err why)
+{
+    struct client_info info = info_of(h);
+
+    h->keep_alive = false;
+    h->is_head = false;
+    h->state = H1_BUSY;
+    exchange_refuse(h->front->engine, &info, why);
+}
+
+static enum corral_err feed_body(struct h1_server *h, struct slice *rest)
+{
+    while (rest->len > 0 && h->exchange != NULL && h->state == H1_BODY && !body_complete(h)) {
+        struct slice piece;
+
+        if (h->request_framing == HTTP_CHUNKED) {
+            enum corral_err err = h1_chunked_next(&h->chunked, rest, &piece);
+            if (err != CE_OK) {
+                return err;
+            }
+        } else {
+            piece = slice_of(rest->ptr, rest->len < h->body_left ? rest->len : h->body_left);
+            h->body_left -= piece.len;
+            *rest = slice_from(*rest, piece.len);
+        }
+        if (piece.len > 0) {
+            exchange_body(h->exchange, piece);
+        }
+    }
+    return CE_OK;
+}
+
+static void take_body(struct h1_server *h, struct slice *rest)
+{
+    enum corral_err err = feed_body(h, rest);
+
+    if (err != CE_OK) {
+        h->keep_alive = false;
+        exchange_body_failed(h->exchange, err);
+    } else if (h->state == H1_BODY && h->exchange != NULL && body_complete(h)) {
+        h->state = H1_BUSY;
+        exchange_body_end(h->exchange);
+    }
+}
+
+static void begin(struct h1_server *h, const struct http_request *request)
+{
+    struct client_info info = info_of(h);
+
+    h->keep_alive = request->keep_alive && !h->front->draining;
+    h->is_http_1_0 = request->minor == 0;
+    h->is_head = slice_eq_str(request->method, "HEAD");
+    h->expect_continue = request->expect_continue;
+    h->request_framing = request->framing;
+    h->body_left = request->content_length;
+    h->chunked = (struct h1_chunked){0};
+    h->stall_since_ms = 0;
+    h->ended = false;
+    h->state = H1_BUSY;
+    deadline_cancel(&h->deadline);
+    struct exchange *ex = exchange_begin(h->front->engine, &info, request);
+
+    if (!h->ended) {
+        h->exchange = ex;
+    }
+}
+
+/* Bytes of one head from the front of *rest. False: wait for more, or no more will be read. */
+static bool take_head(struct h1_server *h, struct slice *rest)
+{
+    struct http_request request;
+    size_t len = 0;
+    enum corral_err err = h->scan.lines == 0 ? h1_check_first_line(*rest) : CE_OK;
+
+    if (err == CE_OK) {
+        err = h1_scan_head(&h->scan, *rest, &len);
+    }
+    if (err == CE_MORE) {
+        if (h->state == H1_IDLE && rest->len > 0) {
+            h->state = H1_HEAD;
+            set_deadline(h, timeouts(h)->head_s * 1000);
+        }
+        return false;
+    }
+    if (err == CE_OK) {
+        err = h1_read_request(slice_of(rest->ptr, len), h->tls, &request);
+    }
+    if (err != CE_OK) {
+        refuse(h, err);
+        return false;
+    }
+    *rest = slice_from(*rest, len);
+    begin(h, &request);
+    return true;
+}
+
+/* The rest of a pipelined input stays with the connection until the answer is given. */
+static size_t on_client_data(struct conn *c, struct slice bytes)
+{
+    struct h1_server *h = c->owner;
+    struct slice rest = bytes;
+    bool again = true;
+
+    while (again && c->state == CONN_OPEN) {
+        switch (h->state) {
+        case H1_IDLE:
+        case H1_HEAD:
+            again = take_head(h, &rest);
+            break;
+        case H1_BODY:
+            take_body(h, &rest);
+            again = h->state != H1_BODY;
+            break;
+        case H1_BUSY:
+            if (rest.len >= HTTP_MAX_HEAD_BYTES) {
+                set_deadline(h, BUSY_TICK_MS); /* reading stops now: look for the FIN by hand */
+            }
+            again = false;
+            break;
+        case H1_CLOSING:
+            return bytes.len;
+        }
+    }
+    return bytes.len - rest.len;
+}
+
+static void on_client_eof(struct conn *c)
+{
+    conn_close(c, CE_CLIENT_GONE);
+}
+
+static void on_client_blocked(struct conn *c)
+{
+    struct h1_server *h = c->owner;
+
+    h->stall_bytes_out = c->bytes_out;
+    h->stall_since_ms = c->worker->now_ms;
+    if (h->exchange != NULL) {
+        exchange_client_blocked(h->exchange);
+    }
+    if (h->state == H1_BUSY) {
+        set_deadline(h, BUSY_TICK_MS);
+    }
+}
+
+static void on_client_drained(struct conn *c)
+{
+    struct h1_server *h = c->owner;
+
+    h->stall_since_ms = 0;
+    if (h->exchange != NULL) {
+        exchange_client_drained(h->exchange);
+    }
+}
+
+static void destroy_reaped(struct reapable *r)
+{
+    free(CONTAINER_OF(r, struct h1_server, reapable));
+}
+
+static void on_client_closed(struct conn *c, enum corral_err why)
+{
+    struct h1_server *h = c->owner;
+    struct house *house = h->front->engine->house;
+    struct exchange *ex = h->exchange;
+
+    h->exchange = NULL;
+    if (ex != NULL) {
+        exchange_client_gone(ex, why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
+    }
+    if (h->stranger) {
+        source_count_release(house->sources, net_address_source(&h->peer));
+    }
+    atomic_fetch_sub_explicit(&house->connections, 1, memory_order_relaxed);
+    deadline_cancel(&h->deadline);
+    list_unlink(&h->of_front);
+    h->front->server_count--;
+    worker_reap(c->worker, &h->reapable, destroy_reaped);
+}
+
+static const struct conn_events server_events = {
+    .on_data = on_client_data,
+    .on_eof = on_client_eof,
+    .on_blocked = on_client_blocked,
+    .on_drained = on_client_drained,
+    .on_closed = on_client_closed,
+};
+
+/* Progress floor: what the peer takes is measured, not whether it takes something now and then. */
+static bool has_stalled(struct h1_server *h)
+{
+    uint64_t now_ms = h->front->engine->worker->now_ms;
+
+    if (h->stall_since_ms == 0 || now_ms - h->stall_since_ms < timeouts(h)->write_stall_s * 1000) {
+        return false;
+    }
+    bool moved = h->conn->bytes_out - h->stall_bytes_out >= STALL_PROGRESS_BYTES;
+
+    h->stall_bytes_out = h->conn->bytes_out;
+    h->stall_since_ms = now_ms;
+    return !moved;
+}
+
+static void on_deadline(struct deadline *d)
+{
+    struct h1_server *h = CONTAINER_OF(d, struct h1_server, deadline);
+
+    switch (h->state) {
+    case H1_HEAD:
+        refuse(h, CE_HEAD_TIMEOUT);
+        break;
+    case H1_BUSY:
+        if (has_stalled(h)) {
+            conn_close(h->conn, CE_CLIENT_STALLED);
+        } else if (conn_kept(h->conn) >= HTTP_MAX_HEAD_BYTES && conn_peer_gone(h->conn)) {
+            conn_close(h->conn, CE_CLIENT_GONE);
+        } else {
+            set_deadline(h, BUSY_TICK_MS);
+        }
+        break;
+    case H1_IDLE:
+    case H1_BODY:
+    case H1_CLOSING:
+        conn_finish(h->conn);
+        break;
+    }
+}
+
+/* ---- what the exchange asks of us ---- */
+
+static void client_want_body(void *client)
+{
+    struct h1_server *h = client;
+
+    h->state = H1_BODY;
+    if (h->expect_continue &&
+        conn_write(h->conn, SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")) != CE_OK) {
+        h->keep_alive = false;
+    }
+}
+
+static void write_framing(struct h1_server *h, struct h1_writer *w, const struct answer *a)
+{
+    h->answer_chunked = false;
+    if (a->framing == HTTP_LENGTH) {
+        h1_write_str(w, "Content-Length: ");
+        h1_write_u64(w, a->length);
+        h1_write_str(w, "\r\n");
+    } else if (a->framing == HTTP_CHUNKED && !h->is_http_1_0) {
+        h->answer_chunked = !h->is_head;
+        h1_write_str(w, "Transfer-Encoding: chunked\r\n");
+    }
+}
+
+static void client_respond(void *client, const struct answer *a)
+{
+    struct h1_server *h = client;
+    char room[ANSWER_HEAD_BYTES];
+    struct h1_writer w = {.data = room, .capacity = sizeof(room)};
+
+    /* A body that was not read whole would be taken for the next request. */
+    if (a->close || h->state == H1_BODY || h->front->draining) {
+        h->keep_alive = false;
+    }
+    h1_write_status_line(&w, a->status);
+    h1_write_field(&w, "Date", worker_date(h->conn->worker));
+    if (a->content_type.len > 0) {
+        h1_write_field(&w, "Content-Type", a->content_type);
+    }
+    if (a->cache_control.len > 0) {
+        h1_write_field(&w, "Cache-Control", a->cache_control);
+    }
+    for (size_t i = 0; i < a->field_count; i++) {
+        h1_write_field(&w, a->fields[i].name, a->fields[i].value);
+    }
+    write_framing(h, &w, a);
+    if (!h->keep_alive) {
+        h1_write_str(&w, "Connection: close\r\n");
+    }
+    h1_write_str(&w, "\r\n");
+    if (w.overflow || conn_write(h->conn, slice_of(w.data, w.len)) != CE_OK) {
+        h->keep_alive = false;
+    }
+}
+
+static enum corral_err client_write(void *client, struct slice bytes)
+{
+    struct h1_server *h = client;
+    char head[H1_CHUNK_HEAD_BYTES];
+
+    if (h->is_head || bytes.len == 0) {
+        return CE_OK;
+    }
+    if (!h->answer_chunked) {
+        return conn_write(h->conn, bytes);
+    }
+    enum corral_err err = conn_write(h->conn, slice_of(head, h1_chunk_head(bytes.len, head)));
+    if (err == CE_OK) {
+        err = conn_write(h->conn, bytes);
+    }
+    return err == CE_OK ? conn_write(h->conn, SLICE_LITERAL("\r\n")) : err;
+}
+
+static void forget_exchange(struct h1_server *h)
+{
+    h->exchange = NULL;
+    h->ended = true;
+}
+
+static void client_finish(void *client)
+{
+    struct h1_server *h = client;
+
+    forget_exchange(h);
+    if (h->answer_chunked && conn_write(h->conn, SLICE_LITERAL("0\r\n\r\n")) != CE_OK) {
+        h->keep_alive = false;
+    }
+    if (!h->keep_alive || h->front->draining) {
+        close_after_answer(h);
+        return;
+    }
+    go_idle(h);
+    conn_deliver_kept(h->conn);
+}
+
+static void client_cut(void *client)
+{
+    struct h1_server *h = client;
+
+    forget_exchange(h);
+    if (h->is_http_1_0) {
+        conn_reset(h->conn); /* no framing would show the cut */
+    } else {
+        close_after_answer(h);
+    }
+}
+
+static void client_known(void *client)
+{
+    struct h1_server *h = client;
+
+    if (h->stranger) {
+        h->stranger = false;
+        source_count_release(h->front->engine->house->sources, net_address_source(&h->peer));
+    }
+}
+
+static const struct client_ops client_ops = {
+    .want_body = client_want_body,
+    .respond = client_respond,
+    .write = client_write,
+    .finish = client_finish,
+    .cut = client_cut,
+    .known = client_known,
+    .protocol = "HTTP/1.1",
+};
+
+void h1_server_start(struct front *f, int fd, const struct net_address *peer, struct tls_ctx *tls,
+                     bool stranger)
+{
+    struct h1_server *h = xcalloc(1, sizeof(*h));
+
+    h->front = f;
+    h->peer = *peer;
+    h->tls = tls != NULL;
+    h->stranger = stranger;
+    list_init(&h->reapable.link);
+    deadline_init(&h->deadline, on_deadline);
+    list_push_back(&f->servers, &h->of_front);
+    f->server_count++;
+    h->conn =
+        conn_accept(f->engine->worker, fd, tls, timeouts(h)->handshake_s * 1000, &server_events, h);
+    h->state = H1_IDLE;
+    set_deadline(h, (timeouts(h)->handshake_s + timeouts(h)->head_s) * 1000);
+}
+
+void h1_server_drain_all(struct front *f)
+{
+    LIST_EACH(link, next, &f->servers)
+    {
+        struct h1_server *h = CONTAINER_OF(link, struct h1_server, of_front);
+
+        if (h->state == H1_IDLE) {
+            close_after_answer(h);
+        }
+    }
+}
+
+void h1_server_close_all(struct front *f)
+{
+    LIST_EACH(link, next, &f->servers)
+    {
+        conn_close(CONTAINER_OF(link, struct h1_server, of_front)->conn, CE_CLIENT_GONE);
+    }
+}
