@@ -1,0 +1,337 @@
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "app/app.h"
+#include "app/serve.h"
+#include "app/version.h"
+#include "base/mem.h"
+
+enum {
+    MAX_TENANTS = 65535,
+    MAX_MODELS = 65535,
+    MAX_REPLICAS = 4095,
+    FDS_RESERVED = 256,
+    FDS_LEAST = 512,
+};
+
+/* A replica's state changed: tell the ledger what it has and what is loaded. */
+static void on_replica_change(void *arg, const struct replica *r, bool gone)
+{
+    struct app *a = arg;
+    const struct catalog *tags = r->tags == NULL || gone ? NULL : r->tags->catalog;
+    size_t count = tags == NULL ? 0 : tags->count;
+    struct ledger_row *rows = xcalloc(count == 0 ? 1 : count, sizeof(*rows));
+    size_t n = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct model_name *name = &tags->models[i].name;
+        uint32_t model = intern_add(a->house.models, model_text(name));
+        bool loaded = r->ps != NULL && catalog_find(r->ps->catalog, name) != NULL;
+
+        if (model != INTERN_OTHER) {
+            rows[n++] = (struct ledger_row){model, r->slots, loaded};
+        }
+    }
+    ledger_set_replica(a->house.ledger, r->id, r->usable && !gone, rows, n);
+    free(rows);
+}
+
+static void on_main_mail(struct worker *w, const struct mail *mail)
+{
+    struct app *a = w->upper;
+
+    switch (mail->kind) {
+    case MAIL_SUSPECT:
+        poller_suspect(a->poller, mail->index);
+        break;
+    case MAIL_RESOLVED:
+        poller_on_resolved(a->poller, mail->index);
+        break;
+    case MAIL_DRAINED:
+        if (++a->drained == a->house.worker_count) {
+            worker_stop(w);
+        }
+        break;
+    default:
+        break;
+    }
+}
+
+static void tell_workers(struct app *a, enum mail_kind kind)
+{
+    for (size_t i = 0; i < a->house.worker_count; i++) {
+        worker_mail(a->house.workers[i], &(struct mail){.kind = kind});
+    }
+}
+
+static void on_drain_limit(struct deadline *d)
+{
+    app_stop_now(CONTAINER_OF(d, struct app, drain_limit));
+}
+
+void app_drain(struct app *a)
+{
+    struct snapshot *s = house_snapshot(&a->house);
+
+    a->draining = true;
+    log_event(a->log, LOG_INFO, "drain.begin", "detail",
+              "no new connections; running answers go on; a second signal ends them");
+    deadline_set(&a->main_worker->wheel, &a->drain_limit, a->main_worker->now_ms,
+                 s->settings.timeouts.drain_s * 1000);
+    snapshot_unref(s);
+    tell_workers(a, MAIL_DRAIN);
+}
+
+void app_stop_now(struct app *a)
+{
+    log_event(a->log, LOG_WARN, "drain.cut", "detail", "ending what still runs");
+    tell_workers(a, MAIL_STOP);
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct app *a = arg;
+
+    worker_touch(a->main_worker);
+    switch (number) {
+    case SIGHUP:
+        reload_file(a);
+        break;
+    case SIGUSR1:
+        logger_reopen(a->logger);
+        break;
+    default:
+        if (a->draining) {
+            app_stop_now(a);
+        } else {
+            app_drain(a);
+        }
+        break;
+    }
+}
+
+static void take_signals(struct app *a)
+{
+    static const int numbers[] = {SIGHUP, SIGTERM, SIGINT, SIGQUIT, SIGUSR1};
+
+    signal(SIGPIPE, SIG_IGN);
+    for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
+        a->signals[i] = evsignal_new(a->main_worker->base, numbers[i], on_signal, a);
+        event_add(a->signals[i], NULL);
+    }
+}
+
+/* A daemon may be started with 0, 1 or 2 closed: then a socket would take their place. */
+static void fill_standard_fds(void)
+{
+    int fd;
+
+    do {
+        fd = open("/dev/null", O_RDWR);
+    } while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
+/* Raise the soft limit; connections get half of what is left, the other half is for upstreams. */
+static bool plan_descriptors(struct app *a, const struct settings *s)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+        limit = (struct rlimit){1024, 1024};
+    }
+    limit.rlim_cur = limit.rlim_max > 1048576 ? 1048576 : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+    rlim_t need = s->limits.connections == 0 ? (rlim_t)FDS_LEAST
+                                             : 2 * (rlim_t)s->limits.connections + FDS_RESERVED;
+
+    if (limit.rlim_cur < need) {
+        fprintf(stderr,
+                "corral: %llu file descriptors are not enough: at least %llu are needed "
+                "(ulimit -n, LimitNOFILE=)%s\n",
+                (unsigned long long)limit.rlim_cur, (unsigned long long)need,
+                s->limits.connections == 0 ? "" : " for limits.connections");
+        return false;
+    }
+    a->house.max_connections = s->limits.connections != 0
+                                   ? s->limits.connections
+                                   : (uint32_t)((limit.rlim_cur - FDS_RESERVED) / 2);
+    return true;
+}
+
+static uint32_t count_cores(void)
+{
+    cpu_set_t set;
+
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? (uint32_t)CPU_COUNT(&set) : 1;
+}
+
+static void build_house(struct app *a, const struct settings *s)
+{
+    struct house *h = &a->house;
+
+    h->worker_count = s->workers == 0 ? count_cores() : s->workers;
+    h->worker_count = h->worker_count > 64 ? 64 : h->worker_count;
+    h->workers = xcalloc(h->worker_count, sizeof(struct worker *));
+    h->engines = xcalloc(h->worker_count, sizeof(struct engine *));
+    h->ledger = ledger_create(engine_notify, h);
+    h->tenants = intern_create(MAX_TENANTS);
+    h->models = intern_create(MAX_MODELS);
+    h->replicas = intern_create(MAX_REPLICAS);
+    h->sources = source_count_create();
+    replica_board_init(&h->board);
+    pthread_mutex_init(&h->snapshot_lock, NULL);
+    a->main_worker = worker_create(UINT16_MAX);
+    a->main_worker->upper = a;
+    a->main_worker->on_mail = on_main_mail;
+    a->main_worker->thread = pthread_self();
+    h->main_worker = a->main_worker;
+    a->metrics = metrics_table_create();
+    deadline_init(&a->drain_limit, on_drain_limit);
+}
+
+static void demolish_house(struct app *a)
+{
+    struct house *h = &a->house;
+
+    for (size_t i = 0; i < ARRAY_LEN(a->signals); i++) {
+        if (a->signals[i] != NULL) {
+            event_free(a->signals[i]);
+        }
+    }
+    worker_reap_all(a->main_worker);
+    worker_destroy(a->main_worker);
+    snapshot_unref(h->snapshot);
+    ledger_destroy(h->ledger);
+    replica_board_finish(&h->board);
+    source_count_destroy(h->sources);
+    intern_destroy(h->tenants);
+    intern_destroy(h->models);
+    intern_destroy(h->replicas);
+    pthread_mutex_destroy(&h->snapshot_lock);
+    metrics_table_destroy(a->metrics);
+    free(h->workers);
+    free(h->engines);
+    free(a->text);
+}
+
+static void log_start(struct app *a)
+{
+    struct log_line line;
+
+    log_begin(&line, a->log, LOG_INFO, "start");
+    log_str(&line, "version", CORRAL_VERSION);
+    log_str(&line, "commit", CORRAL_COMMIT);
+    log_str(&line, "configuration", a->path == NULL ? "built-in" : a->path);
+    log_u64(&line, "workers", a->house.worker_count);
+    log_u64(&line, "max_connections", a->house.max_connections);
+    log_end(&line);
+}
+
+/* Everything between "the ports are ours" and "all workers have stopped". */
+static void run(struct app *a)
+{
+    const struct poller_hooks hooks = {on_replica_change, a};
+    struct snapshot *s = house_snapshot(&a->house);
+
+    a->poller = poller_create(a->main_worker, &a->house.board, a->house.replicas, a->log,
+                              MAIL_RESOLVED, &hooks);
+    crew_start_all(a);
+    poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);
+    snapshot_unref(s);
+    ports_serve(a);
+    take_signals(a);
+    a->secrets = secrets_watch_create(a);
+    worker_run(a->main_worker);
+    deadline_cancel(&a->drain_limit);
+    secrets_watch_destroy(a->secrets);
+    ports_close(a);
+    poller_destroy(a->poller);
+    crew_join_all(a);
+    log_event(a->log, LOG_INFO, "stop", "detail",
+              atomic_load(&a->cut) ? "running answers were cut" : "all answers were finished");
+}
+
+static bool start_logger(struct app *a, const struct settings *s)
+{
+    const struct log_settings settings = {s->log_level, s->log_file};
+
+    if (logger_create(&settings, &a->logger) != CE_OK) {
+        fprintf(stderr, "corral: cannot open the log file %s: %m\n", s->log_file);
+        return false;
+    }
+    a->log = logger_source(a->logger);
+    return true;
+}
+
+static int serve_settings(struct app *a, struct settings *settings)
+{
+    struct auth_fault fault = {{0}};
+
+    if (!plan_descriptors(a, settings) || !start_logger(a, settings)) {
+        settings_finish(settings);
+        return EXIT_FAULT;
+    }
+    build_house(a, settings);
+    int status = EXIT_FAULT;
+
+    if (!reload_publish(a, settings, &fault)) {
+        fprintf(stderr, "corral: %s\n", fault.text);
+    } else if (ports_open(a, &a->house.snapshot->settings)) {
+        log_start(a);
+        run(a);
+        status = atomic_load(&a->cut) ? EXIT_DRAIN_CUT : 0;
+    } else {
+        ports_close(a);
+    }
+    demolish_house(a);
+    logger_destroy(a->logger);
+    return status;
+}
+
+int serve_run(const char *path)
+{
+    struct app a = {.path = path, .health_fd = -1, .metrics_fd = -1};
+    struct settings settings;
+
+    fill_standard_fds();
+    if (path == NULL ? !first_start_text(&a.text) : !reload_read(path, &a.text)) {
+        return EXIT_FAULT;
+    }
+    if (!reload_parse(path == NULL ? "built-in configuration" : path, a.text, &settings)) {
+        free(a.text);
+        return EXIT_FAULT;
+    }
+    return serve_settings(&a, &settings);
+}
+
+int serve_check(const char *path)
+{
+    struct settings settings;
+    struct snapshot *snapshot;
+    struct auth_fault fault = {{0}};
+    char *text = NULL;
+
+    if (!reload_read(path, &text)) {
+        return EXIT_FAULT;
+    }
+    bool ok = reload_parse(path, text, &settings);
+
+    free(text);
+    if (!ok) {
+        return EXIT_FAULT;
+    }
+    if (snapshot_create(&settings, 1, &snapshot, &fault) != CE_OK) {
+        fprintf(stderr, "%s: %s\n", path, fault.text);
+        return EXIT_FAULT;
+    }
+    snapshot_unref(snapshot);
+    printf("%s: is valid\n", path);
+    return 0;
+}

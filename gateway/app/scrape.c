@@ -1,0 +1,181 @@
+#include "app/scrape.h"
+
+#include <stdio.h>
+
+#include "app/version.h"
+#include "base/mem.h"
+
+enum { LABEL_BYTES = 16, MAX_TABLES = 65 };
+
+struct scrape {
+    struct app *app;
+    struct buf *out;
+    enum corral_err err;
+    char number[LABEL_BYTES];
+};
+
+static struct slice route_label(uint32_t number)
+{
+    const char *label = number == 0 ? NULL : route_label_of((enum route_id)(number - 1));
+
+    return slice_str(label == NULL ? "none" : label);
+}
+
+static struct slice pick(const char *const *names, size_t count, uint32_t number)
+{
+    return slice_str(number < count ? names[number] : "other");
+}
+
+static struct slice resolve(void *arg, enum metric_label label, uint32_t number)
+{
+    static const char *const directions[] = {"input", "output"};
+    static const char *const phases[] = {"body", "queued", "loading", "first_byte", "stream"};
+    static const char *const dialects[] = {"native", "openai", "anthropic"};
+    static const char *const results[] = {"ok", "failed"};
+    struct scrape *s = arg;
+
+    switch (label) {
+    case ML_TENANT:
+        return intern_name(s->app->house.tenants, number);
+    case ML_MODEL:
+        return intern_name(s->app->house.models, number);
+    case ML_REPLICA:
+        return intern_name(s->app->house.replicas, number);
+    case ML_ROUTE:
+        return route_label(number);
+    case ML_STATUS:
+        snprintf(s->number, sizeof(s->number), "%u", number);
+        return slice_str(s->number);
+    case ML_REASON:
+        return slice_str(number < CE_COUNT ? err_reason((enum corral_err)number) : "other");
+    case ML_DIRECTION:
+        return pick(directions, ARRAY_LEN(directions), number);
+    case ML_PHASE:
+        return pick(phases, ARRAY_LEN(phases), number);
+    case ML_DIALECT:
+        return pick(dialects, ARRAY_LEN(dialects), number);
+    case ML_RESULT:
+        return pick(results, ARRAY_LEN(results), number);
+    case ML_NONE:
+        break;
+    }
+    return slice_str("other");
+}
+
+static void put_row(struct scrape *s, const struct ledger_row_view *row, const char *state,
+                    uint32_t value)
+{
+    struct slice replica = intern_name(s->app->house.replicas, row->replica);
+    struct slice model = intern_name(s->app->house.models, row->model);
+
+    if (s->err == CE_OK) {
+        s->err =
+            buf_printf(s->out, "corral_slots{replica=\"%.*s\",model=\"%.*s\",state=\"%s\"} %u\n",
+                       SLICE_ARG(replica), SLICE_ARG(model), state, value);
+    }
+}
+
+static void each_row(void *arg, const struct ledger_row_view *row)
+{
+    struct scrape *s = arg;
+    uint32_t slots = row->usable ? row->slots : 0;
+
+    put_row(s, row, "busy", row->in_flight - row->draining);
+    put_row(s, row, "draining", row->draining);
+    put_row(s, row, "free", slots > row->in_flight ? slots - row->in_flight : 0);
+}
+
+static void each_tenant(void *arg, const struct ledger_tenant_view *t)
+{
+    struct scrape *s = arg;
+    struct slice name = intern_name(s->app->house.tenants, t->tenant);
+
+    if (s->err == CE_OK && t->tenant != INTERN_OTHER) {
+        s->err =
+            buf_printf(s->out, "corral_queue_waiting{tenant=\"%.*s\",class=\"interactive\"} %u\n",
+                       SLICE_ARG(name), t->waiting);
+    }
+}
+
+static void each_service(void *arg, const struct ledger_tenant_view *t)
+{
+    struct scrape *s = arg;
+    struct slice name = intern_name(s->app->house.tenants, t->tenant);
+
+    if (s->err == CE_OK && t->tenant != INTERN_OTHER) {
+        s->err = buf_printf(s->out, "corral_service_units_total{tenant=\"%.*s\"} %llu\n",
+                            SLICE_ARG(name), (unsigned long long)t->service);
+    }
+}
+
+static void head(struct scrape *s, const char *name, const char *kind, const char *help)
+{
+    if (s->err == CE_OK) {
+        s->err = buf_printf(s->out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind);
+    }
+}
+
+static void write_expiry(struct scrape *s)
+{
+    struct snapshot *snapshot = house_snapshot(&s->app->house);
+
+    head(s, "corral_certificate_expiry_timestamp_seconds", "gauge",
+         "When each certificate expires, in its order in the configuration.");
+    for (size_t i = 0; snapshot->tls != NULL && i < snapshot->settings.certificate_count; i++) {
+        if (s->err == CE_OK) {
+            s->err = buf_printf(
+                s->out, "corral_certificate_expiry_timestamp_seconds{certificate=\"%zu\"} %lld\n",
+                i, (long long)tls_ctx_expiry(snapshot->tls, i));
+        }
+    }
+    snapshot_unref(snapshot);
+}
+
+static void write_gauges(struct scrape *s)
+{
+    struct house *h = &s->app->house;
+
+    head(s, "corral_slots", "gauge", "Slots by replica, model and state.");
+    ledger_each_row(h->ledger, each_row, s);
+    head(s, "corral_queue_waiting", "gauge", "Requests waiting for a slot.");
+    ledger_each_tenant(h->ledger, each_tenant, s);
+    head(s, "corral_service_units_total", "counter",
+         "Service given to each tenant: prompt tokens plus twice the output tokens.");
+    ledger_each_tenant(h->ledger, each_service, s);
+    write_expiry(s);
+    head(s, "corral_open_connections", "gauge", "Client connections open now.");
+    if (s->err == CE_OK) {
+        s->err = buf_printf(s->out, "corral_open_connections %u\n",
+                            atomic_load_explicit(&h->connections, memory_order_relaxed));
+    }
+    head(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.");
+    if (s->err == CE_OK) {
+        s->err = buf_printf(s->out, "corral_body_bytes %zu\n",
+                            atomic_load_explicit(&h->body_bytes, memory_order_relaxed));
+    }
+    head(s, "corral_log_dropped_total", "counter", "Log lines lost: ring full or target failing.");
+    if (s->err == CE_OK) {
+        s->err = buf_printf(s->out, "corral_log_dropped_total %llu\n",
+                            (unsigned long long)logger_dropped(s->app->logger));
+    }
+    head(s, "corral_build_info", "gauge", "Version and commit.");
+    if (s->err == CE_OK) {
+        s->err = buf_printf(s->out, "corral_build_info{version=\"%s\",commit=\"%s\"} 1\n",
+                            CORRAL_VERSION, CORRAL_COMMIT);
+    }
+}
+
+enum corral_err scrape_write(struct app *a, struct buf *out)
+{
+    struct scrape s = {.app = a, .out = out};
+    struct metrics_table *tables[MAX_TABLES];
+    size_t count = 0;
+
+    tables[count++] = a->metrics;
+    for (size_t i = 0; i < a->house.worker_count && count < MAX_TABLES; i++) {
+        tables[count++] = a->house.engines[i]->metrics;
+    }
+    s.err = metrics_write(tables, count, resolve, &s, out);
+    write_gauges(&s);
+    return s.err;
+}

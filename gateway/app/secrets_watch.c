@@ -1,0 +1,90 @@
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "app/app.h"
+#include "base/mem.h"
+#include "base/rand.h"
+
+/*
+ * A look every two seconds instead of inotify: it sees a renamed `..data` link, a replaced folder
+ * and a network file system alike, needs no descriptors and cannot miss an event
+ * (docs/decisions/0006-secrets-by-stat.md).
+ */
+struct secrets_watch {
+    struct app *app; /* borrowed */
+    struct deadline look;
+    uint64_t known; /* digest of all files' states */
+};
+
+static uint64_t mix_file(uint64_t digest, const char *path)
+{
+    struct stat st = {0};
+
+    if (path == NULL || stat(path, &st) != 0) {
+        st = (struct stat){0};
+    }
+    const uint64_t facts[] = {digest,
+                              st.st_dev,
+                              st.st_ino,
+                              (uint64_t)st.st_size,
+                              (uint64_t)st.st_mtim.tv_sec,
+                              (uint64_t)st.st_mtim.tv_nsec,
+                              (uint64_t)st.st_ctim.tv_sec,
+                              (uint64_t)st.st_ctim.tv_nsec};
+
+    return hash_bytes(slice_of((const char *)facts, sizeof(facts)));
+}
+
+static uint64_t look_at_all(struct app *a)
+{
+    struct snapshot *s = house_snapshot(&a->house);
+    uint64_t digest = 0;
+
+    for (size_t i = 0; i < s->settings.certificate_count; i++) {
+        digest = mix_file(digest, s->settings.certificates[i].chain);
+        digest = mix_file(digest, s->settings.certificates[i].key);
+    }
+    for (size_t i = 0; i < s->settings.auth.issuer_count; i++) {
+        digest = mix_file(digest, s->settings.auth.issuers[i].keys_file);
+    }
+    digest = mix_file(digest, s->settings.auth.api_keys_file);
+    snapshot_unref(s);
+    return digest;
+}
+
+static void on_look(struct deadline *d)
+{
+    struct secrets_watch *w = CONTAINER_OF(d, struct secrets_watch, look);
+    struct worker *main_worker = w->app->main_worker;
+    uint64_t now = look_at_all(w->app);
+
+    if (now != w->known) {
+        w->known = now; /* a half-written pair fails and is tried again at the next change */
+        reload_secrets(w->app);
+    }
+    deadline_set(&main_worker->wheel, &w->look, main_worker->now_ms, SECRETS_WATCH_MS);
+}
+
+struct secrets_watch *secrets_watch_create(struct app *a)
+{
+    struct secrets_watch *w = xcalloc(1, sizeof(*w));
+
+    w->app = a;
+    w->known = look_at_all(a);
+    deadline_init(&w->look, on_look);
+    deadline_set(&a->main_worker->wheel, &w->look, a->main_worker->now_ms, SECRETS_WATCH_MS);
+    return w;
+}
+
+void secrets_watch_note(struct secrets_watch *w)
+{
+    w->known = look_at_all(w->app);
+}
+
+void secrets_watch_destroy(struct secrets_watch *w)
+{
+    if (w != NULL) {
+        deadline_cancel(&w->look);
+        free(w);
+    }
+}
