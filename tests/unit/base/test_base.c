@@ -64,8 +64,14 @@ END_TEST
 START_TEST(utf8_is_strict)
 {
     static const char *const good[] = {"", "abc", "\xc3\xa9", "\xe2\x84\xaa", "\xf0\x9f\x98\x80"};
-    static const char *const bad[] = {"\x80",         "\xc0\xae",     "\xe0\x80\xaf",    "\xed\xa0\x80",
-                                      "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xe2\x84", "\xff"};
+    static const char *const bad[] = {"\x80",
+                                      "\xc0\xae",
+                                      "\xe0\x80\xaf",
+                                      "\xed\xa0\x80",
+                                      "\xf0\x80\x80\x80",
+                                      "\xf4\x90\x80\x80",
+                                      "\xe2\x84",
+                                      "\xff"};
 
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         ck_assert(utf8_valid(slice_str(good[i])));

@@ -1,0 +1,166 @@
+#include "base/intern.h"
+#include "obs/log.h"
+#include "obs/metrics.h"
+#include "unit.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static char path[] = "/tmp/corral-test-log-XXXXXX";
+
+static size_t read_log(char *out, size_t capacity)
+{
+    int fd = open(path, O_RDONLY);
+    ssize_t n = read(fd, out, capacity - 1);
+
+    close(fd);
+    unlink(path);
+    out[n < 0 ? 0 : n] = '\0';
+    return n < 0 ? 0 : (size_t)n;
+}
+
+START_TEST(lines_are_json_and_escaped)
+{
+    static char text[65536];
+    struct log_settings settings = {LOG_INFO, path};
+    struct logger *l;
+    struct log_line line;
+
+    close(mkstemp(path));
+    ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    struct log_source *s = logger_source(l);
+
+    log_begin(&line, s, LOG_DEBUG, "hidden");
+    log_end(&line);
+    log_begin(&line, s, LOG_INFO, "shown");
+    log_text(&line, "path", slice_of("a\"b\r\n\x1b[0m\0\xff", 11));
+    log_u64(&line, "n", 7);
+    log_seconds(&line, "t", 1500001);
+    log_bool(&line, "b", true);
+    log_end(&line);
+    logger_destroy(l);
+    read_log(text, sizeof(text));
+    ck_assert_ptr_null(strstr(text, "hidden"));
+    ck_assert_ptr_nonnull(strstr(
+        text, "\"level\":\"info\",\"event\":\"shown\",\"path\":\"a\\u0022b\\u000d\\u000a\\u001b"
+              "[0m\\u0000\\ufffd\",\"n\":7,\"t\":1.500001,\"b\":true}\n"));
+}
+END_TEST
+
+START_TEST(a_full_ring_drops_and_counts)
+{
+    struct log_settings settings = {LOG_INFO, "/dev/null"};
+    struct logger *l;
+    struct log_line line;
+    char long_text[2000];
+
+    memset(long_text, 'x', sizeof(long_text));
+    ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    struct log_source *s = logger_source(l);
+
+    for (int i = 0; i < 3000; i++) {
+        log_begin(&line, s, LOG_INFO, "flood");
+        log_text(&line, "x", slice_of(long_text, sizeof(long_text)));
+        log_end(&line);
+    }
+    ck_assert_uint_gt(logger_dropped(l), 0);
+    logger_destroy(l);
+}
+END_TEST
+
+START_TEST(a_failing_target_is_counted)
+{
+    struct log_settings settings = {LOG_INFO, "/dev/full"};
+    struct logger *l;
+
+    ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    log_event(logger_source(l), LOG_INFO, "lost", "why", "no space");
+    for (int i = 0; i < 100 && logger_dropped(l) == 0; i++) {
+        usleep(10000);
+    }
+    ck_assert_uint_eq(logger_dropped(l), 1);
+    logger_destroy(l);
+    settings.path = "/nonexistent/folder/log";
+    ck_assert_int_eq(logger_create(&settings, &l), CE_IO);
+}
+END_TEST
+
+static struct slice resolve(void *arg, enum metric_label label, uint32_t number)
+{
+    static char text[16];
+
+    snprintf(text, sizeof(text), "l%u", number);
+    return slice_str(text);
+}
+
+START_TEST(tables_are_summed)
+{
+    struct metrics_table *t[2] = {metrics_table_create(), metrics_table_create()};
+    struct buf out = buf_make(1 << 20);
+
+    metrics_add(t[0], M_REQUESTS, 1, 2, 200, 3);
+    metrics_add(t[1], M_REQUESTS, 1, 2, 200, 4);
+    metrics_add(t[1], M_REQUESTS, 1, 2, 404, 1);
+    metrics_observe(t[0], M_TTFT, 400);
+    metrics_observe(t[1], M_TTFT, 999999999);
+    ck_assert_uint_eq(metrics_sum(t, 2, M_REQUESTS, 1, 2, 200), 7);
+    ck_assert_int_eq(metrics_write(t, 2, resolve, NULL, &out), CE_OK);
+    ck_assert_int_eq(buf_append(&out, slice_of("", 1)), CE_OK);
+    const char *text = buf_slice(&out).ptr;
+
+    ck_assert_ptr_nonnull(
+        strstr(text, "corral_requests_total{tenant=\"l1\",route=\"l2\",status=\"l200\"} 7\n"));
+    ck_assert_ptr_nonnull(strstr(text, "corral_ttft_seconds_bucket{le=\"0.0005\"} 1\n"));
+    ck_assert_ptr_nonnull(strstr(text, "corral_ttft_seconds_bucket{le=\"+Inf\"} 2\n"));
+    ck_assert_ptr_nonnull(strstr(text, "corral_ttft_seconds_count 2\n"));
+    buf_finish(&out);
+    metrics_table_destroy(t[0]);
+    metrics_table_destroy(t[1]);
+}
+END_TEST
+
+START_TEST(series_are_bounded)
+{
+    struct metrics_table *t = metrics_table_create();
+
+    for (uint32_t i = 0; i < 50000; i++) {
+        metrics_add(t, M_REQUESTS, i, 1, 200, 1);
+    }
+    ck_assert_uint_gt(metrics_sum(&t, 1, M_REQUESTS, 0, 0, 0), 40000);
+    metrics_table_destroy(t);
+}
+END_TEST
+
+START_TEST(names_keep_their_numbers)
+{
+    struct intern *t = intern_create(2);
+    uint32_t a = intern_add(t, slice_str("a"));
+
+    ck_assert_uint_ne(a, INTERN_OTHER);
+    ck_assert_uint_eq(intern_add(t, slice_str("a")), a);
+    ck_assert_uint_ne(intern_add(t, slice_str("b")), a);
+    ck_assert_uint_eq(intern_add(t, slice_str("c")), INTERN_OTHER);
+    ck_assert_uint_eq(intern_find(t, slice_str("c")), INTERN_NONE);
+    ck_assert(slice_eq_str(intern_name(t, a), "a"));
+    ck_assert(slice_eq_str(intern_name(t, 99), "other"));
+    intern_destroy(t);
+}
+END_TEST
+
+static Suite *obs_suite(void)
+{
+    Suite *suite = suite_create("obs");
+    TCase *tc = tcase_create("obs");
+
+    tcase_add_test(tc, lines_are_json_and_escaped);
+    tcase_add_test(tc, a_full_ring_drops_and_counts);
+    tcase_add_test(tc, a_failing_target_is_counted);
+    tcase_add_test(tc, tables_are_summed);
+    tcase_add_test(tc, series_are_bounded);
+    tcase_add_test(tc, names_keep_their_numbers);
+    suite_add_tcase(suite, tc);
+    return suite;
+}
+
+UNIT_MAIN(obs_suite)
