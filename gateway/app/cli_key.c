@@ -9,14 +9,6 @@
 
 enum { LINE_MAX_BYTES = 4096 };
 
-/* As the configuration has it for tenants[].name. */
-static bool tenant_ok(const char *name)
-{
-    size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-");
-
-    return len > 0 && len <= KEYFILE_MAX_TENANT_BYTES && name[len] == '\0';
-}
-
 static int print_key(const char *key, const struct key_record *r, bool json)
 {
     struct buf b = buf_make(LINE_MAX_BYTES);
@@ -100,7 +92,7 @@ static int key_create(int argc, char **argv)
     if (next != CLI_GO) {
         return next == CLI_SHOWN ? CLI_OK : CLI_USAGE;
     }
-    if (!tenant_ok(tenant)) {
+    if (!auth_tenant_name_ok(slice_str(tenant))) {
         cli_fail(&c, "a tenant is 1 to 64 letters, digits, '.', '_' and '-'");
         return CLI_USAGE;
     }

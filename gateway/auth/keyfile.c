@@ -17,6 +17,19 @@
 static const char key_prefix[] = "ck_";
 enum { KEY_PREFIX_BYTES = sizeof(key_prefix) - 1, KEY_RANDOM_BYTES = 32 };
 
+bool auth_tenant_name_ok(struct slice name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = ascii_lower(name.ptr[i]);
+
+        if (!(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '.' && c != '_' &&
+            c != '-') {
+            return false;
+        }
+    }
+    return name.len > 0 && name.len <= KEYFILE_MAX_TENANT_BYTES;
+}
+
 /* C0, DEL and, as UTF-8, C1: they would steer whoever prints a log line. */
 bool auth_user_ok(struct slice user)
 {

@@ -83,6 +83,9 @@ MUST_USE enum corral_err keyfile_add_key(struct keyfile *f, const char *tenant, 
 void keyfile_hash(const unsigned char salt[static KEYFILE_SALT_BYTES], struct slice key,
                   unsigned char out[static KEYFILE_HASH_BYTES]);
 
+/** Names a tenant may have: 1 to 64 letters, digits, '.', '_' and '-'. */
+bool auth_tenant_name_ok(struct slice name);
+
 /** Names a person may carry: at most AUTH_MAX_USER_BYTES of UTF-8 without control characters. */
 bool auth_user_ok(struct slice user);
 

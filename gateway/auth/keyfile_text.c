@@ -101,8 +101,8 @@ static const char *read_record(const struct line *l, struct key_record *r)
     if (!id_ok(id)) {
         return "id must be 1 to 12 lower case letters and digits";
     }
-    if (tenant.len == 0 || tenant.len > KEYFILE_MAX_TENANT_BYTES) {
-        return "tenant must be a name of 1 to 64 bytes";
+    if (!auth_tenant_name_ok(tenant)) {
+        return "tenant must be 1 to 64 letters, digits, '.', '_' and '-'";
     }
     if (user.ptr == NULL || !auth_user_ok(user)) {
         return "user must be a string of at most 256 bytes without control characters";

@@ -36,7 +36,7 @@ static inline struct slice slice_str(const char *text)
 
 static inline bool slice_eq(struct slice a, struct slice b)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+    return a.len == b.len && (a.len == 0 || (a.ptr != NULL && memcmp(a.ptr, b.ptr, a.len) == 0));
 }
 
 static inline bool slice_eq_str(struct slice a, const char *text)

@@ -1,5 +1,6 @@
 #include "config/load.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +25,7 @@ void config_errors_finish(struct config_errors *e)
 
 static struct slice scalar_text(const yaml_node_t *node)
 {
+    assert(node != NULL && node->type == YAML_SCALAR_NODE);
     return slice_of((const char *)node->data.scalar.value, node->data.scalar.length);
 }
 
@@ -51,7 +53,7 @@ static size_t distance(struct slice a, const char *b)
         size_t diagonal = row[0];
 
         row[0] = i;
-        for (size_t j = 1; j <= len; j++) {
+        for (size_t j = 1; a.ptr != NULL && j <= len; j++) {
             size_t above = row[j];
 
             row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a.ptr[i - 1] != b[j - 1]));
@@ -109,7 +111,7 @@ static void fill_list(struct reader *r, const yaml_node_t *node, const struct ke
     *slot_count = count;
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item =
-            yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
+            yaml_document_get_node(&r->document, node->data.sequence.items.start[i]);
         void *target = (char *)*slot + i * item_size;
         char path[KEY_TEXT + 16];
 
@@ -128,7 +130,7 @@ static void fill_items(struct reader *r, const yaml_node_t *node, const struct k
 
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item =
-            yaml_document_get_node(r->document, node->data.sequence.items.start[i]);
+            yaml_document_get_node(&r->document, node->data.sequence.items.start[i]);
 
         all_scalars = all_scalars && item->type == YAML_SCALAR_NODE;
         items[i] = item->type == YAML_SCALAR_NODE ? scalar_text(item) : slice_of(NULL, 0);
@@ -164,10 +166,10 @@ static void fill_value(struct reader *r, const yaml_node_t *node, const struct k
 
 static bool seen_above(struct reader *r, const yaml_node_t *node, const yaml_node_pair_t *until)
 {
-    const yaml_node_t *name = yaml_document_get_node(r->document, until->key);
+    const yaml_node_t *name = yaml_document_get_node(&r->document, until->key);
 
     for (const yaml_node_pair_t *p = node->data.mapping.pairs.start; p < until; p++) {
-        const yaml_node_t *other = yaml_document_get_node(r->document, p->key);
+        const yaml_node_t *other = yaml_document_get_node(&r->document, p->key);
 
         if (other->type == YAML_SCALAR_NODE && slice_eq(scalar_text(other), scalar_text(name))) {
             return true;
@@ -185,7 +187,7 @@ static void remember(struct reader *r, struct place at)
 static void fill_pair(struct reader *r, const yaml_node_t *node, const yaml_node_pair_t *pair,
                       const struct schema *schema, void *base, const char *path)
 {
-    const yaml_node_t *name = yaml_document_get_node(r->document, pair->key);
+    const yaml_node_t *name = yaml_document_get_node(&r->document, pair->key);
     char key[KEY_TEXT];
     struct place at = {path, name->start_mark.line + 1, name->start_mark.column + 1};
 
@@ -204,7 +206,7 @@ static void fill_pair(struct reader *r, const yaml_node_t *node, const yaml_node
         unknown_key(r, at, schema, scalar_text(name));
     } else {
         remember(r, at);
-        fill_value(r, yaml_document_get_node(r->document, pair->value), spec, at, base);
+        fill_value(r, yaml_document_get_node(&r->document, pair->value), spec, at, base);
     }
 }
 
@@ -212,7 +214,7 @@ static bool has_key(struct reader *r, const yaml_node_t *node, const char *name)
 {
     for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
          p < node->data.mapping.pairs.top; p++) {
-        const yaml_node_t *key = yaml_document_get_node(r->document, p->key);
+        const yaml_node_t *key = yaml_document_get_node(&r->document, p->key);
 
         if (key->type == YAML_SCALAR_NODE && slice_eq_str(scalar_text(key), name)) {
             return true;
@@ -295,25 +297,22 @@ static bool events_ok(struct reader *r, struct slice text)
 static void read_document(struct reader *r, struct slice text)
 {
     yaml_parser_t parser;
-    yaml_document_t document;
-
     yaml_parser_initialize(&parser);
     yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
-    if (!yaml_parser_load(&parser, &document)) {
+    if (!yaml_parser_load(&parser, &r->document)) {
         syntax_error(r, &parser);
         yaml_parser_delete(&parser);
         return;
     }
-    const yaml_node_t *root = yaml_document_get_root_node(&document);
+    const yaml_node_t *root = yaml_document_get_root_node(&r->document);
 
-    r->document = &document;
     if (root == NULL) {
         reader_error(r, (struct place){"", 1, 1}, "the file is empty");
     } else {
         fill_mapping(r, root, &config_schema, r->settings, "");
         reader_cross_check(r);
     }
-    yaml_document_delete(&document);
+    yaml_document_delete(&r->document);
     yaml_parser_delete(&parser);
 }
 

@@ -17,7 +17,7 @@ struct place {
 };
 
 struct reader {
-    yaml_document_t *document;
+    yaml_document_t document;
     struct config_errors *errors;
     struct settings *settings;
     struct place *places; /* owned, keys too; every key that the file sets */

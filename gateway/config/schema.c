@@ -5,9 +5,9 @@
 #define AT(type, member) .offset = offsetof(type, member)
 #define AT_LIST(type, member, count)                                                               \
     .offset = offsetof(type, member), .count_offset = offsetof(type, count)
+/* clang-format off */
 #define SCHEMA(table, type) {table, sizeof(table) / sizeof((table)[0]), sizeof(type)}
 
-/* clang-format off */
 static const struct key_spec listener_keys[] = {
     {"address", KEY_ADDRESS, .required = true, AT(struct listener_settings, address),
      .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443."},

@@ -95,7 +95,8 @@ bool http_query_ok(struct slice query)
 
 static enum corral_err read_version(struct slice version, unsigned *out_minor)
 {
-    if (version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 || version.ptr[6] != '.') {
+    if (version.ptr == NULL || version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 ||
+        version.ptr[6] != '.') {
         return CE_HTTP_VERSION;
     }
     char major = version.ptr[5];
@@ -206,7 +207,7 @@ enum corral_err h1_check_first_line(struct slice bytes)
     }
     size_t len = first_line_len(bytes);
 
-    if (len == SIZE_MAX) {
+    if (bytes.ptr == NULL || len == SIZE_MAX) {
         return CE_OK;
     }
     if (bytes.ptr[len] != '\r') {
@@ -225,6 +226,7 @@ static enum corral_err read_fields(struct slice rest, struct http_fields *out)
         size_t lf = slice_find(rest, '\n');
         struct slice line = slice_of(rest.ptr, lf - 1);
 
+        assert(rest.ptr != NULL && lf > 0 && lf < rest.len); /* h1_scan_head saw CRLF */
         rest = slice_from(rest, lf + 1);
         if (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t')) {
             return CE_HTTP_FOLD;

@@ -90,7 +90,7 @@ static struct slice payload_of(struct slice event)
     struct slice field = SLICE_LITERAL("data:");
     struct slice rest = event;
 
-    while (rest.len > 0) {
+    while (rest.ptr != NULL && rest.len > 0) {
         size_t len = 0;
 
         while (len < rest.len && rest.ptr[len] != '\n' && rest.ptr[len] != '\r') {
@@ -106,7 +106,7 @@ static struct slice payload_of(struct slice event)
 
 static void write_without_usage(struct slice event, struct stream_sink sink)
 {
-    struct splice items[2];
+    struct splice items[2] = {{0}};
     struct splice_list list = {.items = items, .max = ARRAY_LEN(items)};
     size_t room = ARRAY_LEN(items);
     struct splice_rule rule = {.decide = drop_usage, .arg = &room};
