@@ -1,0 +1,120 @@
+"""Fixtures: gateways and sims. CORRAL, OLLAMA_SIM and SIM_LOAD name the built programs.
+
+The everyday tests take minutes; those marked `long` run with CORRAL_LONG=1.
+"""
+
+import copy
+import os
+
+import pytest
+
+import harness
+
+TENANTS = {
+    "acme": {},
+    "beta": {},
+    "chatonly": {"verbs": ["chat"], "models": ["tiny*"]},
+    "lister": {"verbs": ["list"], "models": ["embed*"]},
+}
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes many minutes; runs with CORRAL_LONG=1")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("CORRAL_LONG") != "1":
+        for item in items:
+            if "long" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="CORRAL_LONG=1 runs it"))
+
+
+@pytest.fixture(scope="session")
+def keyfile(tmp_path_factory):
+    """One key for each tenant of these tests."""
+    return harness.KeyFile(tmp_path_factory.mktemp("keys"), TENANTS)
+
+
+@pytest.fixture(scope="session")
+def make_config(keyfile):
+    """make_config(sims, tenants={...}, **top-level keys) -> a configuration as a dict."""
+
+    def make(sims, tenants=None, slots=1, **more):
+        tenants = TENANTS if tenants is None else tenants
+        config = {
+            "listeners": [{"address": "127.0.0.1:%d" % harness.free_port()}],
+            "workers": 2,
+            "api_keys_file": keyfile.only(tenants),
+            "tenants": [dict(settings, name=name) for name, settings in tenants.items()],
+            "replicas": [{"url": sim.url, "slots": slots} for sim in sims],
+            "health": {"address": "127.0.0.1:%d" % harness.free_port()},
+            "metrics": {"address": "127.0.0.1:%d" % harness.free_port()},
+            "limits": {"connections_per_address": 4096, "connections_per_trusted_address": 4096,
+                       "auth_failures_per_10s": 1000000},
+        }
+        for name, value in more.items():
+            if isinstance(value, dict) and isinstance(config.get(name), dict):
+                config[name] = {**config[name], **value}
+            else:
+                config[name] = copy.deepcopy(value)
+        return config
+
+    return make
+
+
+class Stable:
+    """What a test started; ended and judged after it."""
+
+    def __init__(self, folder, keys, make_config):
+        self.folder, self.keys, self.make_config = folder, keys, make_config
+        self.sims, self.corrals = [], []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        self.finish()
+
+    def sim(self, *args, **kwargs):
+        self.sims.append(harness.Sim(*args, **kwargs))
+        return self.sims[-1]
+
+    def serve(self, config, **kwargs):
+        folder = self.folder / ("corral-%d" % len(self.corrals))
+        self.corrals.append(harness.Corral(folder, self.keys, config, **kwargs))
+        return self.corrals[-1]
+
+    def corral(self, *sims, wait=True, preexec=None, **settings):
+        return self.serve(self.make_config(sims, **settings), wait=wait, preexec=preexec)
+
+    def finish(self):
+        errors = []
+        for corral in self.corrals:
+            try:
+                corral.finish()
+            except AssertionError as error:
+                errors.append(error)
+        for sim in self.sims:
+            sim.close()
+        if errors:
+            raise errors[0]
+
+
+@pytest.fixture
+def stable(tmp_path, keyfile, make_config):
+    with Stable(tmp_path, keyfile.keys, make_config) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory, keyfile, make_config):
+    """(corral, sim) for all tests of a module that change nothing for the next."""
+    with Stable(tmp_path_factory.mktemp("shared"), keyfile.keys, make_config) as made:
+        sim = made.sim("--slots", "8", "--tokens-per-s", "0", "--models",
+                       "tiny:268.10M,embed:22.57M,other:1B").warm("tiny", "embed")
+        yield made.corral(sim, slots=8), sim
+
+
+@pytest.fixture
+def sim_load():
+    return harness.program("SIM_LOAD")
