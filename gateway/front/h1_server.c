@@ -19,6 +19,7 @@ enum h1_state {
 enum {
     ANSWER_HEAD_BYTES = 4096,
     BUSY_TICK_MS = 250,
+    DRAIN_FIRST_REQUEST_MS = 1000,
     STALL_PROGRESS_BYTES = 16 * 1024, /* within timeouts.write_stall_s, or all there is */
 };
 
@@ -38,6 +39,7 @@ struct h1_server {
     enum h1_state state;
     enum http_framing request_framing;
     bool tls;
+    bool served;   /* has had a request already */
     bool stranger; /* counted in house.sources */
     bool ended;    /* finish or cut was called during exchange_begin */
     bool keep_alive;
@@ -145,6 +147,7 @@ static void begin(struct h1_server *h, const struct http_request *request)
     h->stall_since_ms = 0;
     h->ended = false;
     h->state = H1_BUSY;
+    h->served = true;
     deadline_cancel(&h->deadline);
     struct exchange *ex = exchange_begin(h->front->engine, &info, request);
 
@@ -468,8 +471,10 @@ void h1_server_drain_all(struct front *f)
     {
         struct h1_server *h = CONTAINER_OF(link, struct h1_server, of_front);
 
-        if (h->state == H1_IDLE) {
+        if (h->state == H1_IDLE && h->served) {
             close_after_answer(h);
+        } else if (h->state == H1_IDLE) {
+            set_deadline(h, DRAIN_FIRST_REQUEST_MS); /* just accepted: its request is on its way */
         }
     }
 }

@@ -137,4 +137,6 @@ void listener_stop(struct listener *l)
     l->open = false;
     event_del(&l->event);
     deadline_cancel(&l->pause);
+    /* Whoever connects from now on is refused at once instead of waiting in our queue. */
+    (void)shutdown(l->fd, SHUT_RDWR);
 }

@@ -38,7 +38,7 @@ struct listener {
 
 void listener_start(struct listener *l);
 
-/** Accept what the kernel has queued, then stop for good. */
+/** Accept what the kernel has queued, then refuse connections for good. */
 void listener_stop(struct listener *l);
 
 #endif
