@@ -1,3 +1,5 @@
+#include <pthread.h>
+
 #include "base/rand.h"
 #include "sched/ledger.h"
 #include "unit.h"
@@ -365,6 +367,56 @@ START_TEST(random_sequences_keep_the_books)
 }
 END_TEST
 
+static struct ledger *shared;
+
+/* Several workers at once: what TSan looks at. */
+static void *hammer(void *arg)
+{
+    uint32_t tenant = (uint32_t)(uintptr_t)arg;
+    struct ledger_grant grant;
+
+    for (int i = 0; i < 20000; i++) {
+        struct ledger_request request = ask(tenant);
+        struct ticket_ref ref;
+        enum corral_err err = ledger_enter(shared, &request, &ref, &grant);
+
+        if (err == CE_PENDING && ledger_take(shared, ref, &grant) != CE_OK) {
+            ledger_cancel(shared, ref);
+        } else if (err == CE_OK || err == CE_PENDING) {
+            ledger_charge(shared, ref, 3);
+            ledger_release(shared, ref, 10, 3);
+        }
+    }
+    return NULL;
+}
+
+static void ignore_note(void *arg, unsigned worker, struct ticket_ref ref)
+{
+}
+
+START_TEST(workers_share_one_ledger)
+{
+    const struct ledger_row row = {.model = 1, .slots = 3, .loaded = true};
+    pthread_t threads[4];
+
+    shared = ledger_create(ignore_note, NULL);
+    ledger_set_replica(shared, 1, true, &row, 1);
+    for (uintptr_t i = 0; i < ARRAY_LEN(threads); i++) {
+        pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
+    }
+    for (int i = 0; i < 200; i++) {
+        ledger_each_row(shared, note_row, NULL);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(threads); i++) {
+        pthread_join(threads[i], NULL);
+    }
+    in_flight_seen = 0;
+    ledger_each_row(shared, note_row, NULL);
+    ck_assert_uint_eq(in_flight_seen, 0);
+    ledger_destroy(shared);
+}
+END_TEST
+
 static Suite *ledger_suite(void)
 {
     Suite *suite = suite_create("sched");
@@ -380,6 +432,7 @@ static Suite *ledger_suite(void)
     tcase_add_test(tc, a_lost_replica_strands_nobody);
     tcase_add_test(tc, service_follows_weights);
     tcase_add_test(tc, absence_earns_no_credit);
+    tcase_add_test(tc, workers_share_one_ledger);
     tcase_add_test(tc, random_sequences_keep_the_books);
     suite_add_tcase(suite, tc);
     return suite;
