@@ -18,6 +18,7 @@ enum h1_state {
 
 enum {
     ANSWER_HEAD_BYTES = 4096,
+    ANSWERS_PENDING_BYTES = 64 * 1024, /* above it no further request is begun */
     BUSY_TICK_MS = 250,
     DRAIN_FIRST_REQUEST_MS = 1000,
     STALL_PROGRESS_BYTES = 16 * 1024, /* within timeouts.write_stall_s, or all there is */
@@ -196,6 +197,11 @@ static size_t on_client_data(struct conn *c, struct slice bytes)
         switch (h->state) {
         case H1_IDLE:
         case H1_HEAD:
+            if (conn_pending(c) >= ANSWERS_PENDING_BYTES) {
+                conn_want_drained(c); /* pipelined, and the answers are not read */
+                again = false;
+                break;
+            }
             again = take_head(h, &rest);
             break;
         case H1_BODY:
@@ -241,6 +247,8 @@ static void on_client_drained(struct conn *c)
     h->stall_since_ms = 0;
     if (h->exchange != NULL) {
         exchange_client_drained(h->exchange);
+    } else {
+        conn_deliver_kept(c);
     }
 }
 

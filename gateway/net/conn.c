@@ -112,6 +112,14 @@ enum corral_err conn_write(struct conn *c, struct slice bytes)
     return block_append(&c->worker->blocks, &c->out, bytes);
 }
 
+void conn_want_drained(struct conn *c)
+{
+    c->want_drained = true;
+    if (c->state == CONN_OPEN) {
+        mark_dirty(c);
+    }
+}
+
 size_t conn_pending(const struct conn *c)
 {
     return block_len(c->out) + block_len(c->wire);
@@ -149,7 +157,7 @@ void conn_flush(struct conn *c)
         return;
     }
     if (result == IO_AGAIN) {
-        bool first = !c->want_drained;
+        bool first = !c->write_armed;
 
         c->want_drained = true;
         arm_write(c, true);

@@ -90,6 +90,9 @@ struct conn *conn_connect(struct worker *w, const struct net_address *to, uint64
 /** Collect bytes for the flush at the end of the turn. CE_NO_MEMORY: close the connection. */
 MUST_USE enum corral_err conn_write(struct conn *c, struct slice bytes);
 
+/** Call on_drained when what is pending now has gone, also when no send comes back short. */
+void conn_want_drained(struct conn *c);
+
 /** Bytes not yet taken by the kernel. */
 size_t conn_pending(const struct conn *c);
 
