@@ -138,10 +138,53 @@ static bool numbers_sound(EVP_PKEY *pkey)
     return sound;
 }
 
+/* Whether n is a power of 65537 modulo a small prime. */
+static bool is_power_of_65537(BN_ULONG n, BN_ULONG prime)
+{
+    BN_ULONG power = 1;
+
+    do {
+        if (power == n) {
+            return true;
+        }
+        power = power * (65537 % prime) % prime;
+    } while (power != 1);
+    return false;
+}
+
+/*
+ * CVE-2017-15361 (ROCA): primes of one maker's chips are powers of 65537 modulo all small primes,
+ * and so are their products; such keys can be factored. Another key passes for one with 2^-27.
+ */
+static bool is_roca(const BIGNUM *modulus)
+{
+    static const BN_ULONG primes[] = {11, 13, 17,  19,  37,  53,  61,  71, 73,
+                                      79, 97, 103, 107, 109, 127, 151, 157};
+
+    for (size_t i = 0; i < ARRAY_LEN(primes); i++) {
+        if (!is_power_of_65537(BN_mod_word(modulus, primes[i]), primes[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static const char *rsa_numbers_fault(EVP_PKEY *pkey, const BIGNUM *n, const BIGNUM *e)
+{
+    if (!BN_is_odd(e) || BN_is_one(e) || BN_num_bits(e) > RSA_EXPONENT_MAX_BITS) {
+        return "the RSA exponent must be odd, at least 3 and at most 64 bits long";
+    }
+    if (is_roca(n)) {
+        return "the RSA key can be factored (CVE-2017-15361); make a new one elsewhere";
+    }
+    return numbers_sound(pkey) ? NULL : "the RSA modulus cannot be of two large primes";
+}
+
 static const char *rsa_fault(EVP_PKEY *pkey)
 {
+    BIGNUM *n = NULL;
     BIGNUM *e = NULL;
-    const char *why = NULL;
+    const char *why = "the RSA key has no public part";
 
     if (EVP_PKEY_get_base_id(pkey) != EVP_PKEY_RSA) {
         return "the algorithm needs an RSA key (rsaEncryption)";
@@ -152,14 +195,11 @@ static const char *rsa_fault(EVP_PKEY *pkey)
     if (EVP_PKEY_get_bits(pkey) > SIG_RSA_MAX_BITS) {
         return "an RSA key may have at most 8192 bits";
     }
-    if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) != 1) {
-        return "the RSA key has no public exponent";
+    if (EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_N, &n) == 1 &&
+        EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) == 1) {
+        why = rsa_numbers_fault(pkey, n, e);
     }
-    if (!BN_is_odd(e) || BN_is_one(e) || BN_num_bits(e) > RSA_EXPONENT_MAX_BITS) {
-        why = "the RSA exponent must be odd, at least 3 and at most 64 bits long";
-    } else if (!numbers_sound(pkey)) {
-        why = "the RSA modulus cannot be the product of two large primes";
-    }
+    BN_free(n);
     BN_free(e);
     return why;
 }
