@@ -1,5 +1,6 @@
 #include "auth/mint.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include <jwt.h>
@@ -51,8 +52,8 @@ static enum corral_err put_claims(struct buf *b, const struct mint_request *r)
 {
     unsigned char id[JTI_BYTES];
     char jti[BASE64URL_LEN(JTI_BYTES) + 1];
-    enum corral_err err = buf_printf(b, "{\"iat\":%llu,\"exp\":%llu", (unsigned long long)r->now_s,
-                                     (unsigned long long)(r->now_s + r->lifetime_s));
+    enum corral_err err =
+        buf_printf(b, "{\"iat\":%" PRIu64 ",\"exp\":%" PRIu64, r->now_s, r->now_s + r->lifetime_s);
 
     rand_bytes(id, sizeof(id));
     base64url_encode(id, sizeof(id), jti);

@@ -319,13 +319,19 @@ void sig_key_finish(struct sig_key *k)
     *k = (struct sig_key){0};
 }
 
+/* NULL for EdDSA, which hashes by itself. */
+static const EVP_MD *digest_of(const struct sig_key *k)
+{
+    return specs[k->alg].digest == NULL ? NULL : specs[k->alg].digest();
+}
+
 static bool verify_hmac(const struct sig_key *k, struct slice input, struct slice sig)
 {
     unsigned char mac[EVP_MAX_MD_SIZE];
     unsigned len = 0;
 
-    if (HMAC(specs[k->alg].digest(), k->secret, (int)k->secret_len,
-             (const unsigned char *)input.ptr, input.len, mac, &len) == NULL) {
+    if (HMAC(digest_of(k), k->secret, (int)k->secret_len, (const unsigned char *)input.ptr,
+             input.len, mac, &len) == NULL) {
         return false;
     }
     bool same = sig.len == len && CRYPTO_memcmp(mac, sig.ptr, len) == 0;
@@ -334,28 +340,28 @@ static bool verify_hmac(const struct sig_key *k, struct slice input, struct slic
     return same;
 }
 
-static bool set_padding(const struct sig_spec *spec, EVP_PKEY_CTX *ctx)
+static bool set_padding(const struct sig_key *k, EVP_PKEY_CTX *ctx)
 {
+    const struct sig_spec *spec = &specs[k->alg];
+
     if (spec->family == FAMILY_RSA) {
         return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PADDING) == 1;
     }
     if (spec->family == FAMILY_PSS) { /* RFC 7518 section 3.5: salt as long as the hash */
         return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) == 1 &&
                EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) == 1 &&
-               EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, spec->digest()) == 1;
+               EVP_PKEY_CTX_set_rsa_mgf1_md(ctx, digest_of(k)) == 1;
     }
     return true;
 }
 
 static bool verify_evp(const struct sig_key *k, struct slice input, struct slice sig)
 {
-    const struct sig_spec *spec = &specs[k->alg];
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *pkey_ctx = NULL;
     bool ok = ctx != NULL &&
-              EVP_DigestVerifyInit(ctx, &pkey_ctx, spec->digest == NULL ? NULL : spec->digest(),
-                                   NULL, k->pkey) == 1 &&
-              set_padding(spec, pkey_ctx) &&
+              EVP_DigestVerifyInit(ctx, &pkey_ctx, digest_of(k), NULL, k->pkey) == 1 &&
+              set_padding(k, pkey_ctx) &&
               EVP_DigestVerify(ctx, (const unsigned char *)sig.ptr, sig.len,
                                (const unsigned char *)input.ptr, input.len) == 1;
 
