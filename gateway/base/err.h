@@ -104,6 +104,7 @@
     X(CE_QUEUE_TIMEOUT, "queue_timeout")                                                           \
     X(CE_NO_REPLICA, "no_replica")                                                                 \
     X(CE_CONNECTIONS, "too_many_connections")                                                      \
+    X(CE_CONNECTIONS_ADDRESS, "too_many_from_address")                                             \
     X(CE_DRAINING, "draining")                                                                     \
     /* upstream */                                                                                 \
     X(CE_UPSTREAM_CONNECT, "connect_failed")                                                       \

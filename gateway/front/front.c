@@ -40,7 +40,7 @@ static void on_accept(struct listener *l, int fd, const struct net_address *peer
     }
     if (!source_count_take(h->sources, net_address_source(peer), cap)) {
         atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
-        refuse(f, fd, CE_AUTH_FLOOD);
+        refuse(f, fd, CE_CONNECTIONS_ADDRESS);
         return;
     }
     metrics_add(f->engine->metrics, M_CONNECTIONS, 0, 0, 0, 1);
