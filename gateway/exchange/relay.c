@@ -138,7 +138,7 @@ void exchange_on_body(struct call *c, struct slice bytes)
 /* An upstream failure after the head: the dialect's error, then a cut that looks cut. */
 void exchange_upstream_cut(struct exchange *ex, enum corral_err why)
 {
-    stream_end(&ex->stream, (struct stream_sink){write_to_client, ex});
+    stream_cut(&ex->stream, (struct stream_sink){write_to_client, ex});
     if (ex->has_client && !ex->stream.saw_error_event && ex->stream.framed) {
         exchange_error_event(ex, why);
     }

@@ -336,6 +336,18 @@ void stream_end(struct stream *s, struct stream_sink sink)
     s->complete = s->complete || may_end_so(s);
 }
 
+void stream_cut(struct stream *s, struct stream_sink sink)
+{
+    bool went_by = s->framed && s->inside && (!s->strips || s->passing);
+
+    if (went_by) {
+        write_out(sink, s->route->stream == ROUTE_STREAM_NDJSON ? SLICE_LITERAL("\n")
+                                                                : SLICE_LITERAL("\n\n"));
+    }
+    s->inside = false;
+    buf_clear(&s->held);
+}
+
 void stream_finish(struct stream *s)
 {
     buf_finish(&s->held);

@@ -90,6 +90,12 @@ void stream_feed(struct stream *s, struct slice in, struct stream_sink sink);
 /** The upstream's body ended: lets held bytes go and settles `complete`. */
 void stream_end(struct stream *s, struct stream_sink sink);
 
+/**
+ * The upstream broke off: a part of an event that is held is dropped, one that went by already is
+ * ended, so that an error event behind it stands alone.
+ */
+void stream_cut(struct stream *s, struct stream_sink sink);
+
 /** Frees held memory; the struct is the caller's. Accepts a zeroed struct. */
 void stream_finish(struct stream *s);
 
