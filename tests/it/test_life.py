@@ -1,0 +1,289 @@
+"""Start, reload, drain and stop: F21 and the edges of a process's life."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+import h1
+from harness import chat, together, wait_for
+
+
+def many(count):
+    return {"acme": {"max_running": count, "max_waiting": count}}
+
+
+def reload_under_streams(stable, streams, tokens, reloads, pause):
+    sim = stable.sim("--tokens-per-s", "10", "--slots", str(streams)).warm()
+    corral = stable.corral(sim, slots=streams, tenants=many(streams))
+    ends = []
+
+    def run():
+        done = corral.post("/api/chat", chat(tokens=tokens), timeout=tokens / 10 + 60)
+        ends.append((done.status, done.end, done.lines[-1].get("eval_count")))
+    threads = [threading.Thread(target=run) for _ in range(streams)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: sim.stat("in_flight") == streams, 20, "the streams")
+    for i in range(reloads):
+        # Each one different, so that nothing may be taken for unchanged.
+        corral.reload({**corral.config, "queue": {"max_waiting": 1000 + i}})
+        time.sleep(pause)
+    assert corral.reloads("ok") == reloads
+    for thread in threads:
+        thread.join(tokens / 10 + 60)
+    assert ends == [(200, "whole", tokens)] * streams
+    assert sim.stat("aborted") == 0
+    corral.wait_idle()
+
+
+def test_fifty_reloads_under_fifty_streams(stable):
+    reload_under_streams(stable, 50, 60, 50, 0)
+
+
+@pytest.mark.long
+def test_a_reload_each_second_under_a_thousand_streams(stable):
+    reload_under_streams(stable, 1000, 600, 55, 1)
+
+
+def test_a_reload_changes_what_it_says(stable):
+    one, two = (stable.sim("--tokens-per-s", "0").warm() for _ in range(2))
+    corral = stable.corral(one, tenants={"acme": {}, "beta": {}})
+    assert corral.get("/api/tags", "beta").status == 200
+    config = json.loads(json.dumps(corral.config))
+    config["replicas"] = [{"url": two.url}]
+    config["tenants"][1]["verbs"] = ["chat"]
+    corral.reload(config)
+    wait_for(lambda: corral.get("/api/tags", "beta").status == 403, 2, "the new rights")
+    wait_for(lambda: corral.post("/api/chat", chat()).status == 200, 5, "the new replica")
+    assert two.stats()["requests"].get("POST /api/chat", 0) >= 1
+    before = one.posts()
+    corral.post("/api/chat", chat())
+    assert one.posts() == before
+    done = corral.metrics().sum("corral_requests_total", tenant="acme", route="/api/chat")
+    assert done >= 2, "counters survive"
+
+
+BAD = ["listeners: [", "{}", '{"listeners": 3}', "workers: many\n"]
+
+
+def test_a_bad_configuration_keeps_the_old(stable):
+    sim = stable.sim("--tokens-per-s", "50").warm()
+    corral = stable.corral(sim)
+    good = corral.file.read_text()
+    with corral.open_chat(tokens=100) as running:
+        running.until(b'"done":false')
+        for text in BAD + [json.dumps({**corral.config, "listeners":
+                                       [{"address": "127.0.0.1:1"}]})]:
+            corral.reload(text, result="failed")
+            assert corral.get("/api/version").status == 200
+        corral.file.unlink()
+        before = corral.reloads("failed")
+        corral.signal(signal.SIGHUP)
+        wait_for(lambda: corral.reloads("failed") == before + 1, 3, "the missing file")
+        corral.reload(good)
+        assert running.until(b'"done":true')
+    events = corral.logged("reload.failed")
+    assert len(events) == len(BAD) + 2
+    assert all(event["level"] == "error" and event["in_force"] for event in events)
+    assert ":1:" in corral.text(), "line and column of what was wrong"
+
+
+# ---- drain ----
+
+
+def test_sigterm_drains(stable):
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "4").warm()
+    corral = stable.corral(sim, slots=4)
+    idle = corral.client()
+    idle.send(h1.get("/api/version", corral.key()))
+    assert idle.answer().status == 200
+    running = [corral.open_chat(tokens=80) for _ in range(3)]
+    for client in running:
+        client.data = client.until(b'"done":false') + client.data
+    corral.signal(signal.SIGTERM)
+    assert idle.wait_end(2) == "fin", "an idle connection ends at once"
+    ready = h1.ask(corral.health, h1.get("/readyz"))
+    assert ready.status == 503 and b"draining" in ready.body
+
+    def closed():
+        try:
+            corral.client(timeout=1).close()
+            return False
+        except OSError:
+            return True
+    wait_for(closed, 2, "no new connections")
+    for client in running:
+        answer = client.answer(timeout=10)
+        assert answer.end == "whole" and answer.lines[-1]["eval_count"] == 80
+        assert client.wait_end(2) == "fin"
+        client.close()
+    assert corral.wait_exit(5) == 0
+    assert [line["reason"] for line in corral.logged("access")] == ["ok"] * 4
+
+
+def test_a_waiter_is_served_before_the_end(stable):
+    sim = stable.sim("--tokens-per-s", "50").warm()
+    corral = stable.corral(sim)
+    with corral.open_chat(tokens=40) as running:
+        running.until(b'"done":false')
+        with corral.open_chat(tokens=3) as waiting:
+            wait_for(lambda: corral.waiting() == 1, 3, "a waiter")
+            corral.signal(signal.SIGTERM)
+            running.until(b'"done":true')
+            running.close()
+            answer = waiting.answer()
+            assert (answer.status, answer.end) == (200, "whole")
+            assert answer.field("Connection") == "close"
+    assert corral.wait_exit(5) == 0
+
+
+@pytest.mark.parametrize("cause", ["limit", "second signal"])
+def test_a_drain_has_an_end(stable, cause):
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "4").warm()
+    corral = stable.corral(sim, slots=4, timeouts={"drain_s": 1 if cause == "limit" else 100})
+    corral.exit_expected = 3
+    paths = ["/api/chat", "/v1/chat/completions", "/v1/messages"]
+    clients = []
+    for path in paths:
+        body = chat(tokens=5000, max_tokens=5000, stream=True)
+        clients.append(corral.client().send(h1.post(path, body, corral.key())))
+        clients[-1].data = clients[-1].until(b"\r\n\r\n")
+    wait_for(lambda: sim.stat("tokens_sent") > 10, 5, "tokens")
+    began = time.monotonic()
+    corral.signal(signal.SIGTERM)
+    if cause == "second signal":
+        time.sleep(0.3)
+        assert corral.process.poll() is None
+        corral.signal(signal.SIGINT)
+    for client in clients:
+        answer = client.answer(timeout=5)
+        assert answer.end == "fin" and b"error" in answer.body.splitlines()[-1] + \
+            answer.body.rstrip().splitlines()[-1], answer
+        client.close()
+    assert corral.wait_exit(5) == 3
+    assert time.monotonic() - began < 4
+    wait_for(lambda: sim.stat("aborted") == 3, 3, "the aborts")
+
+
+def test_stop_at_once_in_every_phase(stable):
+    """Two signals while requests load, wait, stream and come in: no leak, no crash."""
+    sim = stable.sim("--tokens-per-s", "50", "--prefill-ms", "3000", "--models",
+                     "tiny:268.10M,cold:1B").warm()
+    sim.config(load_ms=3000)
+    corral = stable.corral(sim)
+    corral.exit_expected = 3
+    clients = [corral.open_chat() for _ in range(3)]
+    clients.append(corral.open_chat(model="cold"))
+    clients.append(corral.client().send(corral.chat_bytes()[:-3]))
+    clients.append(corral.client())
+    wait_for(lambda: corral.waiting() == 2, 5, "waiters")
+    corral.signal(signal.SIGTERM)
+    corral.signal(signal.SIGTERM)
+    time.sleep(0.1)
+    corral.signal(signal.SIGTERM)
+    assert corral.wait_exit(5) == 3
+    for client in clients:
+        client.close()
+
+
+# ---- start ----
+
+
+def serve(corral_file, **kwargs):
+    return subprocess.run([os.environ["CORRAL"], "serve", str(corral_file)], capture_output=True,
+                          text=True, timeout=20, check=False, **kwargs)
+
+
+def test_a_second_corral_on_the_port_fails_loudly(stable, make_config):
+    sim = stable.sim()
+    corral = stable.corral(sim)
+    for port in ("listeners", "health", "metrics"):
+        config = make_config([sim])
+        config[port] = corral.config[port]
+        file = corral.folder / ("second-%s.yaml" % port)
+        file.write_text(json.dumps(config))
+        done = serve(file)
+        assert done.returncode == 1
+        assert "cannot listen on 127.0.0.1:" in done.stderr and "another corral" in done.stderr
+        assert port in done.stderr
+    assert corral.get("/api/version").status == 200
+
+
+def test_too_few_descriptors_are_named(stable, make_config, tmp_path):
+    file = tmp_path / "corral.yaml"
+    file.write_text(json.dumps(make_config([stable.sim()])))
+    done = serve(file, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)))
+    assert done.returncode == 1
+    assert "64 file descriptors are not enough" in done.stderr and "ulimit -n" in done.stderr
+
+
+def test_closed_standard_descriptors(stable):
+    """A socket must not take the place of standard output or error."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, preexec=lambda: os.closerange(0, 3),
+                           log={"file": "/dev/null"})
+    for fd in range(3):
+        assert os.readlink("/proc/%d/fd/%d" % (corral.process.pid, fd)) == "/dev/null"
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_descriptors_run_out_and_come_back(stable):
+    """At the cap of connections new ones are closed, old ones are served."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, limits={"connections": 200})
+    clients = [corral.client() for _ in range(230)]
+    ends = together(230, lambda i: clients[i].wait_end(0.5))
+    assert ends.count("open") == 200, ends.count("open")
+    first = clients[ends.index("open")]
+    first.send(corral.chat_bytes())
+    assert first.answer().status == 200
+    for client in clients:
+        client.close()
+    wait_for(lambda: corral.metrics().sum("corral_open_connections") == 0, 5, "closing")
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_a_log_file_is_opened_again(stable, tmp_path):
+    log = tmp_path / "access.log"
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, log={"file": str(log)})
+    assert corral.get("/api/version").status == 200
+    wait_for(lambda: "/api/version" in log.read_text(), 3, "the line")
+    log.rename(tmp_path / "old.log")
+    corral.signal(signal.SIGUSR1)
+
+    def written():
+        corral.get("/api/version")
+        return log.exists() and "/api/version" in log.read_text()
+    wait_for(written, 5, "the new file")
+    assert all(json.loads(line) for line in log.read_text().splitlines())
+
+
+def test_workers_share_the_connections(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "16").warm()
+    corral = stable.corral(sim, workers=4, slots=16)
+    answers = together(64, lambda i: corral.post("/api/chat", chat(), timeout=30))
+    assert [a.status for a in answers] == [200] * 64
+    corral.wait_idle()
+
+
+def test_health_port_serves_health_only(stable):
+    sim = stable.sim()
+    corral = stable.corral(sim)
+    assert h1.ask(corral.health, h1.get("/healthz")).status == 200
+    for path in ("/metrics", "/api/tags", "/"):
+        assert h1.ask(corral.health, h1.get(path)).status == 404
+        assert h1.ask(corral.metrics_address, h1.get("/api/tags")).status == 404
+    for address in (corral.health, corral.metrics_address):
+        for data in (b"\xff" * 100 + b"\r\n\r\n", b"POST /healthz HTTP/1.1\r\n\r\n",
+                     b"GET /healthz HTTP/1.1\r\n" + b"A: b\r\n" * 5000 + b"\r\n"):
+            with h1.Client(address) as client:
+                client.try_send(data)
+                assert client.answer(timeout=3).status in (400, 404, 405, 413, 431, 0)
+    assert h1.ask(corral.health, h1.get("/healthz")).status == 200

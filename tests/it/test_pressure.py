@@ -1,0 +1,125 @@
+"""Slow readers: memory is bounded, the replica is slowed, nobody else notices (F23)."""
+
+import time
+
+import h1
+from harness import chat, wait_for
+
+ENDLESS = 100000000
+
+
+def steady(read, seconds=0.5):
+    """True when read() does not change for so long."""
+    before = read()
+    time.sleep(seconds)
+    return read() == before
+
+
+def test_a_slow_reader_stops_the_replica_and_nobody_else(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "32", "--chunk-bytes", "200").warm()
+    corral = stable.corral(sim, slots=32, timeouts={"stream_silence_s": 2})
+    assert corral.post("/api/chat", chat()).status == 200
+    before = corral.rss()
+    slow = [corral.client(timeout=30, rcvbuf=4096).send(corral.chat_bytes(tokens=ENDLESS))
+            for _ in range(16)]
+    for client in slow:
+        client.until(b'"done":false')
+    wait_for(lambda: steady(lambda: sim.stat("tokens_sent")), 20, "the sim to be paused")
+    grown = corral.rss() - before
+    print("16 blocked streams: %d KiB each" % (grown // 16 // 1024))
+    assert grown < 16 * 1024 * 1024
+    began = time.monotonic()
+    assert corral.post("/v1/chat/completions", chat()).status == 200
+    assert time.monotonic() - began < 2
+    time.sleep(2.5)  # a paused replica is not silent: nothing is cut
+    assert corral.metrics().sum("corral_truncated_streams_total") == 0
+    sent = sim.stat("tokens_sent")
+
+    def read_on():
+        """What the kernel holds on both legs comes first."""
+        for _ in range(500):
+            assert slow[0].sock.recv(65536)
+        return sim.stat("tokens_sent") > sent
+    wait_for(read_on, 30, "the replica to go on")
+    for client in slow:
+        client.close()
+    wait_for(lambda: sim.stat("aborted") == 16, 5, "the aborts")
+    corral.wait_idle()
+
+
+def test_a_slow_reader_gets_every_byte(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--chunk-bytes", "100").warm()
+    corral = stable.corral(sim)
+    with corral.client(timeout=60, rcvbuf=4096) as client:
+        client.send(corral.chat_bytes(tokens=20000))
+        time.sleep(0.5)
+        answer = client.answer()
+    assert answer.end == "whole" and answer.lines[-1]["eval_count"] == 20000
+    assert sum(1 for line in answer.lines if not line["done"]) == 20000
+
+
+def test_a_stalled_client_is_cut(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "4", "--chunk-bytes", "200").warm()
+    corral = stable.corral(sim, slots=4, timeouts={"write_stall_s": 1})
+    began = time.monotonic()
+    client = corral.client(timeout=30, rcvbuf=4096).send(corral.chat_bytes(tokens=ENDLESS))
+    client.until(b'"done":false')
+    wait_for(lambda: sim.stat("aborted") == 1, 6, "the cut")
+    assert time.monotonic() - began > 0.9
+    corral.wait_idle()
+    line = wait_for(lambda: corral.logged("access"), 3, "the line")[0]
+    assert line["reason"] == "client_stalled"
+    client.close()
+
+
+def test_a_client_that_sips_is_cut_too(stable):
+    """It takes something now and then, but less than the floor."""
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "4", "--chunk-bytes", "200").warm()
+    corral = stable.corral(sim, slots=4, timeouts={"write_stall_s": 1})
+    client = corral.client(timeout=30, rcvbuf=4096).send(corral.chat_bytes(tokens=ENDLESS))
+
+    def sipped():
+        client.sock.settimeout(1)
+        try:
+            client.sock.recv(64)
+        except OSError:
+            pass
+        return sim.stat("aborted") == 1
+    wait_for(sipped, 15, "the cut")
+    client.close()
+    corral.wait_idle()
+
+
+def test_a_large_body_goes_to_a_slow_replica_whole(stable):
+    """Bodies of 8 MiB: counted while they are held, given back when they are sent."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim)
+    body = chat(tokens=2)
+    body["messages"][0]["content"] = "a" * (8 * 1024 * 1024)
+    data = h1.post("/api/chat", body, corral.key())
+    for _ in range(4):
+        assert corral.ask(data, timeout=60).status == 200
+    assert corral.metrics().sum("corral_body_bytes") == 0
+
+
+def test_pipelining_without_reading_is_bounded(stable):
+    """Requests without end from a client that reads no answer."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, timeouts={"write_stall_s": 2})
+    before = corral.rss()
+    request = h1.get("/v1/models", corral.key()) * 200
+    with corral.client(rcvbuf=4096, timeout=5) as client:
+        client.sock.setblocking(False)
+        deadline = time.monotonic() + 3
+        sent = 0
+        while time.monotonic() < deadline and sent < 64 * 1024 * 1024:
+            try:
+                sent += client.sock.send(request)
+            except BlockingIOError:
+                time.sleep(0.01)
+            except OSError:
+                break
+    grown = corral.rss() - before
+    print("sent %d KiB, grown %d KiB" % (sent // 1024, grown // 1024))
+    assert grown < 24 * 1024 * 1024
+    assert corral.get("/api/version").status == 200

@@ -1,0 +1,274 @@
+"""Replicas that fail: what the client sees, and what is tried again (facts/attacks.md 4.5)."""
+
+import json
+import time
+
+import pytest
+
+import h1
+from harness import chat, wait_for
+
+DIALECTS = {"/api/chat": "native", "/api/generate": "native", "/v1/chat/completions": "openai",
+            "/v1/completions": "openai", "/v1/messages": "anthropic", "/v1/responses": "openai"}
+
+
+def streaming(path, tokens=1000):
+    return {**chat(tokens=tokens), "prompt": "x", "input": "x", "max_tokens": tokens,
+            "max_output_tokens": tokens, "stream": True}
+
+
+def error_in(answer, path):
+    """The error object at the end of a cut stream; a torn event may stand before it."""
+    if DIALECTS[path] == "native":
+        last = json.loads(answer.body.splitlines()[-1])
+        assert set(last) == {"error"}, last
+        return last["error"]
+    last = json.loads(answer.body.rstrip().splitlines()[-1].removeprefix(b"data: "))
+    assert "error" in last, last
+    if path == "/v1/messages":
+        assert last["type"] == "error" and last["request_id"] == answer.field("X-Request-Id")
+    return last["error"]["message"]
+
+
+
+@pytest.mark.parametrize("path", DIALECTS)
+def test_a_killed_server_is_a_visible_cut(stable, path):
+    sim = stable.sim("--tokens-per-s", "50").warm()
+    corral = stable.corral(sim)
+    with corral.client() as client:
+        client.send(h1.post(path, streaming(path), corral.key()))
+        head = client.until(b"\r\n\r\n")
+        wait_for(lambda: sim.stat("tokens_sent") > 5, 5, "tokens")
+        sim.kill()
+        began = time.monotonic()
+        client.data = head + client.data
+        answer = client.answer(timeout=3)
+        assert answer.end == "fin" and time.monotonic() - began < 1.0, answer
+    assert len(error_in(answer, path)) > 10
+    line = corral.access(answer.field("X-Request-Id"))
+    assert (line["status"], line["reason"]) == (200, "cut_in_stream")
+    assert corral.metrics().sum("corral_truncated_streams_total", dialect=DIALECTS[path]) == 1
+    corral.wait_idle()
+    down = wait_for(lambda: (lambda a: a if a.status == 503 else None)
+                    (corral.post(path, streaming(path))), 10, "the replica's absence")
+    assert down.field("Retry-After") and down.end == "whole"
+
+
+CUTS = {
+    "cut": {"name": "cut", "after_chunks": 3},
+    "rst": {"name": "cut", "after_chunks": 3, "rst": True},
+    "mid-chunk": {"name": "cut_mid_chunk", "after_chunks": 3},
+    "bad-chunk": {"name": "bad_chunk", "after_chunks": 3},
+    "runner-death": {"name": "runner_death", "after_chunks": 3},
+    "no-last-event": {"name": "no_last_event", "after_chunks": 3},
+    "error-line": {"name": "error_line", "after_chunks": 3},
+}
+
+
+@pytest.mark.parametrize("path", DIALECTS)
+@pytest.mark.parametrize("name", CUTS)
+def test_every_broken_stream_looks_broken(stable, name, path):
+    """Also those that Ollama itself ends cleanly."""
+    sim = stable.sim("--tokens-per-s", "200").warm()
+    sim.config(faults=[dict(CUTS[name], count=1)])
+    corral = stable.corral(sim)
+    answer = corral.post(path, streaming(path, 50))
+    assert answer.status == 200 and answer.end in ("fin", "rst"), answer
+    assert answer.end == "fin", "an orderly cut, so that the error object arrives"
+    text = answer.body.decode()
+    assert "error" in text and "[DONE]" not in text and '"done":true' not in text
+    error_in(answer, path)
+    if path in ("/v1/chat/completions", "/v1/completions"):
+        assert answer.events, "held events come whole or not at all"
+    line = corral.access(answer.field("X-Request-Id"))
+    assert line["reason"] in ("cut_in_stream", "ended_without_last_event", "error_in_stream")
+    corral.wait_idle()
+    again = corral.post(path, streaming(path, 3), timeout=15)
+    assert (again.status, again.end) == (200, "whole"), again
+
+
+NONSENSE = {
+    "garbage": {"name": "garbage_status"},
+    "cl-and-te": {"name": "cl_and_te"},
+    "huge-head": {"name": "huge_head", "n": 100000},
+    "flood-1xx": {"name": "flood_1xx", "n": 1000},
+    "switch-101": {"name": "switch_101"},
+    "redirect": {"name": "redirect", "text": "http://127.0.0.1:1/x"},
+    "gzip": {"name": "gzip_header"},
+    "cut-before-head": {"name": "cut_before_head"},
+    "rst-before-head": {"name": "cut_before_head", "rst": True},
+    "cut-mid-head": {"name": "cut_mid_head"},
+}
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
+@pytest.mark.parametrize("name", NONSENSE)
+def test_nonsense_is_502(stable, name, path):
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    sim.config(faults=[dict(NONSENSE[name], count=1)])
+    corral = stable.corral(sim)
+    with corral.client() as client:
+        client.send(h1.post(path, streaming(path, 3), corral.key()))
+        answer = client.answer(timeout=5)
+        assert (answer.status, answer.end) == (502, "whole"), answer
+        assert "error" in answer.json and answer.field("Location") is None
+        line = corral.access(answer.field("X-Request-Id"))
+        assert line["reason"] in ("protocol_error", "closed_early"), line
+        corral.wait_idle()
+        client.send(h1.post(path, streaming(path, 3), corral.key()))
+        after = client.answer()
+        assert (after.status, after.end) == (200, "whole"), "the client's connection lives on"
+    assert sim.stats()["requests"]["POST " + path] == 2, "no request was sent twice"
+
+
+def test_headers_of_the_server_do_not_pass(stable):
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    sim.fault("extra_headers")
+    corral = stable.corral(sim)
+    answer = corral.post("/api/chat", chat())
+    assert answer.status == 200
+    names = {name.lower() for name, _ in answer.fields}
+    assert names <= {"date", "content-type", "cache-control", "x-request-id", "transfer-encoding",
+                     "x-accel-buffering"}, names
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_no_first_byte_is_504(stable, stream):
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, timeouts={"first_byte_s": 1})
+    sim.fault("hang_before_head", count=1)
+    began = time.monotonic()
+    answer = corral.post("/api/chat", chat(stream=stream))
+    assert answer.status == 504 and 0.9 < time.monotonic() - began < 3, answer
+    assert corral.access(answer.field("X-Request-Id"))["reason"] == "first_byte_timeout"
+    wait_for(lambda: sim.stat("aborted") == 1, 2, "the abort")
+    corral.wait_idle()
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_a_load_has_its_own_time(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--load-ms", "1800")
+    corral = stable.corral(sim, timeouts={"first_byte_s": 1, "load_s": 1})
+    answer = corral.post("/api/chat", chat())
+    assert answer.status == 504, answer
+    assert corral.access(answer.field("X-Request-Id"))["reason"] == "load_timeout"
+    sim.config(load_ms=1500).ask(h1.post("/sim/unload", {}))
+    corral.reload({**corral.config, "timeouts": {"first_byte_s": 1, "load_s": 10}})
+    wait_for(lambda: not sim.ask(h1.get("/api/ps")).json["models"], 5, "an empty replica")
+    time.sleep(1.2)  # until the poller has seen that the model is gone
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
+def test_silence_in_mid_stream_is_a_cut(stable, path):
+    sim = stable.sim("--tokens-per-s", "100").warm()
+    corral = stable.corral(sim, timeouts={"stream_silence_s": 1})
+    sim.fault("hang_mid_stream", after_chunks=3, count=1)
+    began = time.monotonic()
+    answer = corral.post(path, streaming(path, 50))
+    assert answer.end == "fin" and 0.9 < time.monotonic() - began < 3, answer
+    error_in(answer, path)
+    assert corral.access(answer.field("X-Request-Id"))["reason"] == "stream_silence"
+    wait_for(lambda: sim.stat("aborted") == 1, 2, "the abort")
+    corral.wait_idle()
+
+
+@pytest.mark.parametrize("fault", [{"name": "extra_bytes", "n": 50}, {"name": "idle_bytes",
+                                                                      "ms": 20},
+                                   {"name": "close_after"}])
+def test_a_dirty_connection_is_not_used_again(stable, fault):
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, workers=1)
+    sim.config(faults=[dict(fault, count=5)])
+    for _ in range(8):
+        answer = corral.post("/api/chat", chat(stream=False))
+        assert answer.status == 200 and answer.json["done"], answer
+        time.sleep(0.05)
+
+
+def test_odd_but_right_streams_pass(stable):
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim)
+    for fault in ({"name": "batch", "n": 4, "in_chunk": True}, {"name": "dribble", "ms": 0},
+                  {"name": "giant_line", "after_chunks": 2, "n": 200000},
+                  {"name": "zero_counts"}):
+        for path in DIALECTS:
+            sim.config(faults=[dict(fault, count=1)])
+            answer = corral.post(path, streaming(path, 6))
+            assert (answer.status, answer.end) == (200, "whole"), (fault, path, answer)
+            if fault["name"] == "giant_line":
+                assert len(answer.body) > 200000
+
+
+# ---- several replicas ----
+
+
+def test_a_refused_connection_is_tried_elsewhere_once(stable):
+    one, two = (stable.sim("--tokens-per-s", "0").warm() for _ in range(2))
+    corral = stable.corral(one, two, slots=4)
+    for _ in range(4):
+        assert corral.post("/api/chat", chat()).status == 200
+    one.kill()
+    seen = [corral.post("/api/chat", chat()) for _ in range(10)]
+    assert [a.status for a in seen] == [200] * 10, seen
+    assert two.stats()["requests"]["POST /api/chat"] >= 10
+    for answer in seen:
+        assert corral.access(answer.field("X-Request-Id"))["replica"] == two.replica
+    assert corral.metrics().sum("corral_upstream_retries_total") <= 10
+    corral.wait_idle()
+
+
+def test_nothing_is_sent_twice(stable):
+    """A request that reached a replica is never tried on another one."""
+    sims = [stable.sim("--tokens-per-s", "0").warm() for _ in range(2)]
+    corral = stable.corral(*sims)
+    for sim in sims:
+        sim.fault("cut_before_head", count=1)
+        sim.config(reset_stats=True)
+    answers = [corral.post("/api/chat", chat()) for _ in range(6)]
+    assert sorted(a.status for a in answers)[:4] == [200] * 4
+    sent = sum(sim.stats()["requests"].get("POST /api/chat", 0) for sim in sims)
+    assert sent == 6 and corral.metrics().sum("corral_upstream_retries_total") == 0
+
+
+def test_all_replicas_down(stable):
+    sims = [stable.sim("--tokens-per-s", "0").warm() for _ in range(2)]
+    corral = stable.corral(*sims)
+    for sim in sims:
+        sim.kill()
+    wait_for(lambda: h1.ask(corral.health, h1.get("/readyz")).status == 503, 5, "not ready")
+    for path in ("/api/chat", "/v1/chat/completions", "/v1/messages", "/api/embed", "/api/show"):
+        began = time.monotonic()
+        answer = corral.post(path, chat(max_tokens=3, input="x"))
+        assert answer.status == 503 and answer.field("Retry-After"), answer
+        assert time.monotonic() - began < 1
+        assert json.loads(answer.body)["error"]
+    for path in ("/api/tags", "/v1/models"):
+        assert corral.get(path).status == 503
+    assert h1.ask(corral.health, h1.get("/healthz")).status == 200
+    again = stable.sim("--tokens-per-s", "0", port=sims[0].port)
+    wait_for(lambda: corral.post("/api/chat", chat()).status == 200, 10, "the return")
+    assert again.posts() >= 1
+
+
+def test_waiters_are_told_when_the_last_replica_dies(stable):
+    sim = stable.sim("--tokens-per-s", "20").warm()
+    corral = stable.corral(sim)
+    with corral.open_chat(tokens=500) as running:
+        running.until(b'"done":false')
+        with corral.open_chat() as waiting:
+            wait_for(lambda: corral.waiting() == 1, 5, "a waiter")
+            sim.kill()
+            answer = waiting.answer(timeout=8)
+            assert answer.status in (502, 503), answer
+    corral.wait_idle()
+
+
+def test_an_unknown_model_is_404_everywhere(stable):
+    sims = [stable.sim() for _ in range(2)]
+    corral = stable.corral(*sims)
+    for path in list(DIALECTS) + ["/api/embed", "/api/show"]:
+        answer = corral.post(path, {**streaming(path), "model": "nope"})
+        assert answer.status == 404, (path, answer)
+        assert "nope" in answer.body.decode()
+    assert all(sim.posts() == 0 for sim in sims)
