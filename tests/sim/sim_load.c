@@ -3,8 +3,8 @@
  *
  * Every stream is one connection that sends one POST and reads a chunked (or counted) answer; a
  * finished one is started again on a new connection until the time is over. Prints one JSON object:
- * chunks, bytes, streams completed and truncated, statuses, and the gaps between chunks as one
- * stream sees them.
+ * chunks, bytes, streams completed and truncated, statuses, the gaps between chunks as one stream
+ * sees them, and the delay from the stamp in a native line (created_at) to its arrival here.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -65,6 +65,8 @@ struct load {
     uint64_t max_first_us;
     uint64_t gaps[GAP_SLOTS];
     uint64_t gap_count;
+    uint64_t delays[GAP_SLOTS]; /* slots of 10 microseconds: noted times ten */
+    uint64_t delay_count;
     uint64_t first[GAP_SLOTS];
     uint64_t first_count;
 };
@@ -81,6 +83,39 @@ static void note(uint64_t *slots, uint64_t us)
 {
     uint64_t slot = us / 100;
     slots[slot < GAP_SLOTS ? slot : GAP_SLOTS - 1]++;
+}
+
+static uint64_t digits(const char *p, unsigned count)
+{
+    uint64_t value = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        value = value * 10 + (uint64_t)(p[i] - '0');
+    }
+    return value;
+}
+
+/* created_at is UTC with up to nine decimals; only the time of day is looked at. */
+static void note_delay(struct load *l, const char *data, size_t len)
+{
+    static const char key[] = "\"created_at\":\"";
+    const uint64_t day_us = 86400000000u;
+    const char *at = memmem(data, len, key, sizeof(key) - 1);
+    struct timespec ts;
+
+    if (at == NULL || (size_t)(data + len - at) < sizeof(key) - 1 + 26) {
+        return;
+    }
+    at += sizeof(key) - 1;
+    uint64_t sent_us =
+        ((digits(at + 11, 2) * 60 + digits(at + 14, 2)) * 60 + digits(at + 17, 2)) * 1000000u +
+        digits(at + 20, 6);
+
+    clock_gettime(CLOCK_REALTIME, &ts);
+    uint64_t here_us = ((uint64_t)ts.tv_sec % 86400u) * 1000000u + (uint64_t)ts.tv_nsec / 1000u;
+
+    note(l->delays, (here_us + day_us - sent_us) % day_us * 10);
+    l->delay_count++;
 }
 
 static double percentile_ms(const uint64_t *slots, uint64_t count, double part)
@@ -259,6 +294,7 @@ static bool take_body(struct load *l, struct stream *s, const char *data, size_t
             continue;
         }
         size_t take = len - at < s->left ? len - at : (size_t)s->left;
+        note_delay(l, data + at, take);
         at += take;
         s->left -= take;
         if (s->left == 0) {
@@ -353,6 +389,10 @@ static void report(const struct load *l, double seconds)
            percentile_ms(l->gaps, l->gap_count, 0.5), percentile_ms(l->gaps, l->gap_count, 0.9),
            percentile_ms(l->gaps, l->gap_count, 0.99), percentile_ms(l->gaps, l->gap_count, 0.999),
            (double)l->max_gap_us / 1000.0);
+    printf("\"delay_ms\":{\"p50\":%.2f,\"p99\":%.2f,\"p999\":%.2f},",
+           percentile_ms(l->delays, l->delay_count, 0.5) / 10,
+           percentile_ms(l->delays, l->delay_count, 0.99) / 10,
+           percentile_ms(l->delays, l->delay_count, 0.999) / 10);
     printf("\"cpu_s\":%.2f}\n", (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
                                     (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
 }
