@@ -107,6 +107,7 @@ static void poll_over(struct endpoint *e)
 static void poll_failed(struct endpoint *e, enum corral_err why)
 {
     bool refused = why == CE_UPSTREAM_CONNECT;
+    bool was_out = e->failures >= POLL_FAILURES_MAX;
 
     e->failures = refused ? POLL_FAILURES_MAX : e->failures + 1;
     if (e->failures >= POLL_FAILURES_MAX && e->state.usable) {
@@ -114,7 +115,7 @@ static void poll_failed(struct endpoint *e, enum corral_err why)
         e->tags_at_ms = 0;
         log_replica(e, LOG_WARN, "replica.down", err_reason(why));
         announce(e);
-    } else if (e->failures == POLL_FAILURES_MAX && e->tags_at_ms == 0) {
+    } else if (!was_out && e->failures >= POLL_FAILURES_MAX && e->tags_at_ms == 0) {
         log_replica(e, LOG_WARN, "replica.unreachable", err_reason(why));
     }
     poll_over(e);
