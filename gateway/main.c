@@ -68,8 +68,25 @@ static int cmd_check(int argc, char **argv)
     return serve_check(argv[1]);
 }
 
+/* Of a command without arguments. True: *out_status is its exit status. */
+static bool refuse_arguments(int argc, char **argv, const char *line, int *out_status)
+{
+    bool help = wants_help(argc, argv);
+
+    if (argc > 1) {
+        fprintf(help ? stdout : stderr, "usage: %s\n", line);
+        *out_status = help ? 0 : EXIT_USAGE;
+    }
+    return argc > 1;
+}
+
 static int cmd_reference(int argc, char **argv)
 {
+    int status;
+
+    if (refuse_arguments(argc, argv, "corral reference", &status)) {
+        return status;
+    }
     struct buf out = buf_make(1 << 20);
     enum corral_err err = config_write_reference(&out);
 
@@ -82,6 +99,11 @@ static int cmd_reference(int argc, char **argv)
 
 static int cmd_version(int argc, char **argv)
 {
+    int status;
+
+    if (refuse_arguments(argc, argv, "corral version", &status)) {
+        return status;
+    }
     printf("corral %s\ncommit %s\nlibevent %s\n%s\nlibjwt %s\ncJSON %s\nlibyaml %s\n"
            "xxHash %u\n",
            CORRAL_VERSION, CORRAL_COMMIT, event_get_version(), OpenSSL_version(OPENSSL_VERSION),
