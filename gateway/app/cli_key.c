@@ -18,7 +18,7 @@ static int print_key(const char *key, const struct key_record *r, bool json)
         printf("%s\n", key);
         fprintf(stderr,
                 "Key %s for tenant %s. It is shown this once; only its hash is kept.\n"
-                "A running corral takes it up when it reloads.\n",
+                "A running corral takes it up within two seconds.\n",
                 r->id, r->tenant);
         return fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
     }

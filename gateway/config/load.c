@@ -37,30 +37,29 @@ static size_t min3(size_t a, size_t b, size_t c)
 }
 
 /* Levenshtein distance of two short words. */
-static size_t distance(struct slice a, const char *b)
+static size_t distance(struct slice a, struct slice b)
 {
     enum { LONGEST = 48 };
     size_t row[LONGEST + 1];
-    size_t len = strlen(b);
 
-    if (len > LONGEST || a.len > LONGEST) {
+    if (a.len > LONGEST || b.len > LONGEST || a.ptr == NULL || b.ptr == NULL) {
         return FAR;
     }
-    for (size_t j = 0; j <= len; j++) {
+    for (size_t j = 0; j <= b.len; j++) {
         row[j] = j;
     }
     for (size_t i = 1; i <= a.len; i++) {
         size_t diagonal = row[0];
 
         row[0] = i;
-        for (size_t j = 1; a.ptr != NULL && j <= len; j++) {
+        for (size_t j = 1; j <= b.len; j++) {
             size_t above = row[j];
 
-            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a.ptr[i - 1] != b[j - 1]));
+            row[j] = min3(above + 1, row[j - 1] + 1, diagonal + (a.ptr[i - 1] != b.ptr[j - 1]));
             diagonal = above;
         }
     }
-    return row[len];
+    return row[b.len];
 }
 
 static void unknown_key(struct reader *r, struct place at, const struct schema *schema,
@@ -70,7 +69,7 @@ static void unknown_key(struct reader *r, struct place at, const struct schema *
     size_t least = name.len / 2 + 1;
 
     for (size_t i = 0; i < schema->count; i++) {
-        size_t d = distance(name, schema->keys[i].name);
+        size_t d = distance(name, slice_str(schema->keys[i].name));
         bool prefix = slice_starts_with(slice_str(schema->keys[i].name), name) && name.len >= 3;
 
         if (d < least || (prefix && best == NULL)) {

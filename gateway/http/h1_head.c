@@ -238,8 +238,7 @@ static enum corral_err read_fields(struct slice rest, struct http_fields *out)
         }
         /* An empty value is a value: its pointer is not NULL. */
         struct slice value = slice_of(line.ptr + colon + 1, line.len - colon - 1);
-        enum corral_err err =
-            http_fields_add(out, slice_of(line.ptr, colon), slice_trim(value));
+        enum corral_err err = http_fields_add(out, slice_of(line.ptr, colon), slice_trim(value));
         if (err != CE_OK) {
             return err;
         }
