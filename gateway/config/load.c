@@ -68,6 +68,7 @@ static void unknown_key(struct reader *r, struct place at, const struct schema *
     const char *best = NULL;
     size_t least = name.len / 2 + 1;
 
+    assert(schema->keys != NULL);
     for (size_t i = 0; i < schema->count; i++) {
         size_t d = distance(name, slice_str(schema->keys[i].name));
         bool prefix = slice_starts_with(slice_str(schema->keys[i].name), name) && name.len >= 3;
