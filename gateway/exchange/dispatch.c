@@ -78,7 +78,7 @@ static void retry_elsewhere(struct exchange *ex)
     exchange_admit(ex, failed);
 }
 
-static void upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
+void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
 {
     ex->call = NULL;
     metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
@@ -103,12 +103,12 @@ void exchange_dispatch(struct exchange *ex, const struct replica *replica)
     ex->call =
         replica == NULL ? NULL : call_start(ex->engine->pool, replica, &exchange_call_events, ex);
     if (ex->call == NULL) {
-        upstream_failed(ex, CE_UPSTREAM_CONNECT, false);
+        exchange_upstream_failed(ex, CE_UPSTREAM_CONNECT, false);
         return;
     }
     if (!write_head(ex, replica) || !pump_body(ex)) {
         call_drop(ex->call);
-        upstream_failed(ex, CE_NO_MEMORY, true);
+        exchange_upstream_failed(ex, CE_NO_MEMORY, true);
     }
 }
 
@@ -118,7 +118,7 @@ static void on_call_drained(struct call *c)
 
     if (!ex->body_sent && !pump_body(ex)) {
         call_drop(c);
-        upstream_failed(ex, CE_NO_MEMORY, true);
+        exchange_upstream_failed(ex, CE_NO_MEMORY, true);
     }
 }
 
@@ -131,7 +131,7 @@ static void on_call_fail(struct call *c, enum corral_err why)
         exchange_end(ex);
         return;
     }
-    upstream_failed(ex, why, call_sent_anything(c));
+    exchange_upstream_failed(ex, why, call_sent_anything(c));
 }
 
 const struct call_events exchange_call_events = {

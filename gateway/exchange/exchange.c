@@ -128,11 +128,11 @@ static void on_deadline(struct deadline *d)
         break;
     case EX_SENT:
         call_drop(ex->call);
-        ex->call = NULL;
-        exchange_fail(ex, ex->cold ? CE_UPSTREAM_LOAD : CE_UPSTREAM_FIRST_BYTE);
+        exchange_upstream_failed(ex, ex->cold ? CE_UPSTREAM_LOAD : CE_UPSTREAM_FIRST_BYTE, true);
         break;
     case EX_RELAY:
-        exchange_upstream_cut(ex, CE_UPSTREAM_SILENCE);
+        call_drop(ex->call);
+        exchange_upstream_failed(ex, CE_UPSTREAM_SILENCE, true);
         break;
     case EX_DRAINING:
     case EX_START:
@@ -306,9 +306,8 @@ void exchange_abort_all(struct engine *e)
     {
         struct exchange *ex = CONTAINER_OF(link, struct exchange, of_engine);
 
-        if (ex->has_client && ex->responded) {
-            exchange_error_event(ex, CE_SHUTDOWN);
-            exchange_cut(ex, CE_SHUTDOWN);
+        if (ex->has_client && ex->state == EX_RELAY) {
+            exchange_upstream_cut(ex, CE_SHUTDOWN);
         } else if (ex->has_client) {
             call_drop(ex->call);
             ex->call = NULL;

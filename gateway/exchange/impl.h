@@ -106,6 +106,9 @@ void exchange_granted(struct exchange *ex);
 /* dispatch.c */
 void exchange_dispatch(struct exchange *ex, const struct replica *replica);
 extern const struct call_events exchange_call_events;
+/** The call has ended badly (and is gone): count it, look at the replica, retry or tell the client.
+ */
+void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached);
 
 /* relay.c */
 void exchange_on_head(struct call *c, const struct http_response_head *head);
