@@ -141,6 +141,7 @@ def test_no_first_byte_is_504(stable, stream):
     answer = corral.post("/api/chat", chat(stream=stream))
     assert answer.status == 504 and 0.9 < time.monotonic() - began < 3, answer
     assert corral.access(answer.field("X-Request-Id"))["reason"] == "first_byte_timeout"
+    assert corral.metrics().sum("corral_upstream_failures_total", reason="first_byte_timeout") == 1
     wait_for(lambda: sim.stat("aborted") == 1, 2, "the abort")
     corral.wait_idle()
     assert corral.post("/api/chat", chat()).status == 200
