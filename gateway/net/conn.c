@@ -12,7 +12,7 @@
 #include "net/tls.h"
 #include "net/transport.h"
 
-enum { READS_PER_EVENT = 4, DEFAULT_IN_MAX_BYTES = 16 * 1024 + 1 };
+enum { DEFAULT_IN_MAX_BYTES = 16 * 1024 + 1 };
 
 static const uint8_t legal_next[CONN_STATE_COUNT] = {
     [CONN_CONNECTING] = 1u << CONN_HANDSHAKE | 1u << CONN_CLOSED,
@@ -254,29 +254,19 @@ static void on_end(struct conn *c, enum io_result result)
     }
 }
 
-/* Reads into the worker's scratch. The owner may close or pause us in on_data. */
+/*
+ * One read into the worker's scratch: what it brought is flushed before more is taken, so that a
+ * slow peer on the other side holds one read's worth. The owner may close or pause us in on_data.
+ */
 static void read_some(struct conn *c)
 {
-    for (int i = 0; i < READS_PER_EVENT; i++) {
-        size_t len = 0;
-        enum io_result result =
-            c->transport->read(c, c->worker->scratch, WORKER_SCRATCH_BYTES, &len);
+    size_t len = 0;
+    enum io_result result = c->transport->read(c, c->worker->scratch, WORKER_SCRATCH_BYTES, &len);
 
-        if (result == IO_AGAIN) {
-            return;
-        }
-        if (result != IO_OK) {
-            on_end(c, result);
-            return;
-        }
+    if (result == IO_OK) {
         deliver(c, slice_of(c->worker->scratch, len));
-        bool more = c->ssl != NULL ? c->state == CONN_OPEN && c->transport->has_buffered(c)
-                                   : len == WORKER_SCRATCH_BYTES;
-
-        if (c->state != CONN_OPEN || !c->reading || block_len(c->in) >= c->in_max_bytes || !more ||
-            conn_pending(c) > 0) {
-            return;
-        }
+    } else if (result != IO_AGAIN) {
+        on_end(c, result);
     }
 }
 

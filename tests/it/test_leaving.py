@@ -1,6 +1,5 @@
 """Clients that leave, in every phase: F02 and CONTRACTS "Clients that leave"."""
 
-import os
 import time
 
 import pytest
@@ -189,10 +188,10 @@ def storm(stable, rounds):
     served_after(corral)
 
 
-def test_two_thousand_aborted_requests(stable):
-    storm(stable, 2000)
+def test_ten_thousand_aborted_requests(stable):
+    storm(stable, 10000)
 
 
 @pytest.mark.long
-def test_ten_thousand_aborted_requests(stable):
-    storm(stable, int(os.environ.get("CORRAL_ABORTS", "10000")))
+def test_a_hundred_thousand_aborted_requests(stable):
+    storm(stable, 100000)

@@ -46,9 +46,13 @@ def test_fifty_reloads_under_fifty_streams(stable):
     reload_under_streams(stable, 50, 60, 50, 0)
 
 
-@pytest.mark.long
 def test_a_reload_each_second_under_a_thousand_streams(stable):
     reload_under_streams(stable, 1000, 600, 55, 1)
+
+
+@pytest.mark.long
+def test_a_reload_each_second_for_ten_minutes(stable):
+    reload_under_streams(stable, 1000, 6100, 595, 1)
 
 
 def test_a_reload_changes_what_it_says(stable):

@@ -1,9 +1,12 @@
 """Slow readers: memory is bounded, the replica is slowed, nobody else notices (F23)."""
 
+import socket
 import time
 
+import pytest
+
 import h1
-from harness import chat, wait_for
+from harness import chat, program, wait_for
 
 ENDLESS = 100000000
 
@@ -45,6 +48,44 @@ def test_a_slow_reader_stops_the_replica_and_nobody_else(stable):
         client.close()
     wait_for(lambda: sim.stat("aborted") == 16, 5, "the aborts")
     corral.wait_idle()
+
+
+def slow_readers(stable, monkeypatch, count, seconds):
+    """One byte a second each; memory stays under docs/ARCHITECTURE.md's formula and is flat."""
+    monkeypatch.setenv("CORRAL", program("CORRAL_PLAIN"))  # sanitizers have memory of their own
+    sim = stable.sim("--tokens-per-s", "50", "--slots", str(count), "--chunk-bytes", "400").warm()
+    corral = stable.corral(sim, slots=count, timeouts={"write_stall_s": 3600},
+                           tenants={"acme": {"max_running": count}})
+    at_rest = corral.rss()
+    slow = [corral.client(timeout=30, rcvbuf=4096).send(corral.chat_bytes(tokens=ENDLESS))
+            for _ in range(count)]
+    for client in slow:
+        client.until(b'"done":false')
+    samples = []
+    for _ in range(seconds):
+        next_second = time.monotonic() + 1
+        for client in slow:
+            assert client.sock.recv(1, socket.MSG_DONTWAIT)
+        samples.append(corral.rss())
+        time.sleep(max(0, next_second - time.monotonic()))
+    third = len(samples) // 3
+    print("%d slow readers: %.1f KiB each, last third grew by %d KiB" % (
+        count, (samples[-1] - at_rest) / count / 1024, (samples[-1] - samples[-third]) // 1024))
+    assert samples[-1] - at_rest < count * (1 + 4 + 18) * 1024
+    assert samples[-1] - samples[-third] < 1024 * 1024
+    assert corral.metrics().sum("corral_truncated_streams_total") == 0
+    for client in slow:
+        client.close()
+    corral.wait_idle()
+
+
+def test_a_thousand_slow_readers_for_a_minute(stable, monkeypatch):
+    slow_readers(stable, monkeypatch, 1000, 60)
+
+
+@pytest.mark.long
+def test_five_thousand_slow_readers(stable, monkeypatch):
+    slow_readers(stable, monkeypatch, 5000, 600)
 
 
 def test_a_slow_reader_gets_every_byte(stable):
