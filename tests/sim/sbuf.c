@@ -1,5 +1,6 @@
 #include "sbuf.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -64,6 +65,7 @@ void sbuf_printf(struct sbuf *b, const char *format, ...)
 {
     va_list args;
 
+    assert(format != NULL);
     va_start(args, format);
     int need = vsnprintf(NULL, 0, format, args);
     va_end(args);
