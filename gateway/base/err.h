@@ -103,6 +103,8 @@
     X(CE_QUEUE_FULL, "queue_full")                                                                 \
     X(CE_QUEUE_TIMEOUT, "queue_timeout")                                                           \
     X(CE_NO_REPLICA, "no_replica")                                                                 \
+    X(CE_TLS_HANDSHAKE, "tls_handshake")                                                           \
+    X(CE_TLS_TIMEOUT, "tls_handshake_timeout")                                                     \
     X(CE_CONNECTIONS, "too_many_connections")                                                      \
     X(CE_CONNECTIONS_ADDRESS, "too_many_from_address")                                             \
     X(CE_DRAINING, "draining")                                                                     \

@@ -257,6 +257,20 @@ static void destroy_reaped(struct reapable *r)
     free(CONTAINER_OF(r, struct h1_server, reapable));
 }
 
+/* No request came of it, so no access line will tell. */
+static void note_failed_handshake(struct h1_server *h, enum corral_err why)
+{
+    char peer[NET_ADDRESS_TEXT_BYTES];
+    struct log_line line;
+
+    metrics_add(h->front->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
+    net_address_format_host(&h->peer, peer);
+    log_begin(&line, h->front->engine->log, LOG_INFO, "tls.failed");
+    log_str(&line, "client", peer);
+    log_str(&line, "reason", err_reason(why));
+    log_end(&line);
+}
+
 static void on_client_closed(struct conn *c, enum corral_err why)
 {
     struct h1_server *h = c->owner;
@@ -264,6 +278,9 @@ static void on_client_closed(struct conn *c, enum corral_err why)
     struct exchange *ex = h->exchange;
 
     h->exchange = NULL;
+    if (why == CE_TLS_HANDSHAKE || why == CE_TLS_TIMEOUT) {
+        note_failed_handshake(h, why);
+    }
     if (ex != NULL) {
         exchange_client_gone(ex, why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
     }

@@ -287,7 +287,7 @@ static void handshake_step(struct conn *c)
         return;
     }
     if (result != IO_OK) {
-        conn_close(c, CE_CLIENT_GONE);
+        conn_close(c, CE_TLS_HANDSHAKE);
         return;
     }
     set_state(c, CONN_OPEN);
@@ -363,7 +363,7 @@ static void on_deadline(struct deadline *d)
     if (c->state == CONN_CONNECTING) {
         conn_close(c, CE_UPSTREAM_CONNECT_TIMEOUT);
     } else {
-        conn_close(c, c->state == CONN_HANDSHAKE ? CE_HEAD_TIMEOUT : CE_OK);
+        conn_close(c, c->state == CONN_HANDSHAKE ? CE_TLS_TIMEOUT : CE_OK);
     }
 }
 

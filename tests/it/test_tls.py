@@ -111,12 +111,15 @@ def test_alpn_without_a_common_protocol_is_refused(secure, authority):
                                   b"\x00" * 3000, b"\x16\x03\x01\xff\xff" + b"a" * 60000])
 def test_what_is_not_tls_is_closed(secure, data):
     corral, _ = secure
+    refused = "corral_connections_refused_total"
+    before = corral.metrics().sum(refused)
     with corral.client() as client:
         client.try_send(data)
         if len(data) < 10:
             client.leave("half")
         assert client.wait_end(2) in ("fin", "rst")
         assert b"HTTP" not in client.data
+    wait_for(lambda: corral.metrics().sum(refused) == before + 1, 2, "the count")
 
 
 def test_a_client_that_is_cut_off(secure, authority):
@@ -204,3 +207,6 @@ def test_handshakes_that_never_end_are_closed(stable, authority, make_config):
     began = time.monotonic()
     assert all(client.wait_end(3) in ("fin", "rst") for client in clients)
     assert time.monotonic() - began < 3
+    wait_for(lambda: len(corral.logged("tls.failed")) == 5, 2, "a line for each")
+    assert corral.metrics().sum("corral_connections_refused_total",
+                                reason="tls_handshake_timeout") == 5
