@@ -8,6 +8,7 @@
 #include <yaml.h>
 
 #include "app/cli.h"
+#include "app/commit.h"
 #include "app/serve.h"
 #include "app/version.h"
 #include "base/attr.h"

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/commit.h"
 #include "app/serve.h"
 #include "app/version.h"
 #include "base/mem.h"

@@ -8,8 +8,20 @@
 
 enum { RESULT_OK = 0, RESULT_FAILED = 1 };
 
+static int by_place(const void *a, const void *b)
+{
+    const struct config_error *x = a;
+    const struct config_error *y = b;
+
+    if (x->line != y->line) {
+        return x->line < y->line ? -1 : 1;
+    }
+    return x->column == y->column ? 0 : x->column < y->column ? -1 : 1;
+}
+
 static void print_errors(const char *name, struct config_errors *errors)
 {
+    qsort(errors->at, errors->count, sizeof(errors->at[0]), by_place);
     for (size_t i = 0; i < errors->count; i++) {
         const struct config_error *e = &errors->at[i];
 

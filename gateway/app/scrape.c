@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 
+#include "app/commit.h"
 #include "app/version.h"
 #include "base/mem.h"
 
