@@ -49,7 +49,10 @@ function watch(selector) {
 const seen = () => page.evaluate(() => window.seen ?? []);
 
 const steps = {
-  async open({ url }) { await page.goto(url, { waitUntil: 'domcontentloaded' }); },
+  async open({ url }) {
+    await page.goto(url, { waitUntil: 'domcontentloaded' });
+    await page.locator('#email').waitFor();
+  },
   async sign_in({ email, password }) {
     await page.locator('#email').fill(email);
     await page.locator('#password').fill(password);
