@@ -140,4 +140,5 @@ const struct call_events exchange_call_events = {
     .on_end = exchange_on_end,
     .on_fail = on_call_fail,
     .on_drained = on_call_drained,
+    .on_read_done = exchange_on_read_done,
 };

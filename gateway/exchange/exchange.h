@@ -40,6 +40,8 @@ struct client_ops {
     void (*respond)(void *client, const struct answer *answer);
     /** Bytes of the body, framed by the codec. CE_NO_MEMORY: cut. */
     enum corral_err (*write)(void *client, struct slice bytes);
+    /** What was written shall go now, not at the end of the turn. May end the exchange. */
+    void (*flush)(void *client);
     /** The answer is complete. The front forgets the exchange. */
     void (*finish)(void *client);
     /** The answer is broken off so that the client can see it. The front forgets the exchange. */

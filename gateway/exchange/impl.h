@@ -113,6 +113,7 @@ void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool rea
 /* relay.c */
 void exchange_on_head(struct call *c, const struct http_response_head *head);
 void exchange_on_body(struct call *c, struct slice bytes);
+void exchange_on_read_done(struct call *c);
 void exchange_on_end(struct call *c);
 /** The upstream broke after its head. */
 void exchange_upstream_cut(struct exchange *ex, enum corral_err why);

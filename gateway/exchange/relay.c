@@ -135,6 +135,16 @@ void exchange_on_body(struct call *c, struct slice bytes)
                  ex->snapshot->settings.timeouts.stream_silence_s * 1000);
 }
 
+/* A chunk does not wait for the other streams that are ready in this turn. */
+void exchange_on_read_done(struct call *c)
+{
+    struct exchange *ex = call_owner(c);
+
+    if (ex->state == EX_RELAY && ex->has_client) {
+        ex->client.ops->flush(ex->client.client);
+    }
+}
+
 /* An upstream failure after the head: the dialect's error, then a cut that looks cut. */
 void exchange_upstream_cut(struct exchange *ex, enum corral_err why)
 {

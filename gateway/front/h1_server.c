@@ -417,6 +417,11 @@ static enum corral_err client_write(void *client, struct slice bytes)
     return err == CE_OK ? conn_write(h->conn, SLICE_LITERAL("\r\n")) : err;
 }
 
+static void client_flush(void *client)
+{
+    conn_flush(((struct h1_server *)client)->conn);
+}
+
 static void forget_exchange(struct h1_server *h)
 {
     h->exchange = NULL;
@@ -465,6 +470,7 @@ static const struct client_ops client_ops = {
     .want_body = client_want_body,
     .respond = client_respond,
     .write = client_write,
+    .flush = client_flush,
     .finish = client_finish,
     .cut = client_cut,
     .known = client_known,

@@ -150,6 +150,7 @@ void conn_flush(struct conn *c)
     if (c->state == CONN_CONNECTING || c->state >= CONN_LINGERING) {
         return;
     }
+    list_unlink(&c->dirty_link);
     enum io_result result = c->transport->flush(c);
 
     if (result == IO_BROKEN) {

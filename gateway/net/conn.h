@@ -96,7 +96,7 @@ void conn_want_drained(struct conn *c);
 /** Bytes not yet taken by the kernel. */
 size_t conn_pending(const struct conn *c);
 
-/** Send what is pending now. The worker calls it; owners need not. */
+/** Send what is pending now. The worker calls it at the end of the turn. May close. */
 void conn_flush(struct conn *c);
 
 /** Stop and start reading. Bytes already read stay kept. */
