@@ -53,6 +53,8 @@ struct load {
     unsigned next; /* first stream that was never started */
     char *request;
     size_t request_len;
+    uint64_t start_us;
+    uint64_t ramp_us; /* the streams start evenly over this time, not in step */
     uint64_t end_us;
     uint64_t chunks;
     uint64_t bytes;
@@ -329,7 +331,10 @@ static void on_readable(struct load *l, struct stream *s)
 
 static void start_more(struct load *l)
 {
-    while (l->next < l->count && l->connecting < CONNECTING_MAX) {
+    uint64_t since = now_us() - l->start_us;
+    uint64_t due = l->ramp_us == 0 ? l->count : 1 + since * l->count / l->ramp_us;
+
+    while (l->next < l->count && l->next < due && l->connecting < CONNECTING_MAX) {
         stream_start(l, &l->streams[l->next++]);
     }
 }
@@ -340,7 +345,7 @@ static void run(struct load *l)
 
     start_more(l);
     while (now_us() < l->end_us) {
-        int n = epoll_wait(l->epoll_fd, events, 1024, 20);
+        int n = epoll_wait(l->epoll_fd, events, 1024, l->next < l->count ? 1 : 20);
         for (int i = 0; i < n; i++) {
             struct stream *s = events[i].data.ptr;
             if (s->step == STEP_CONNECT && (events[i].events & (EPOLLERR | EPOLLHUP)) != 0) {
@@ -401,8 +406,9 @@ static void usage(void)
 {
     puts("usage: sim-load --port N [--host IPV4] [--path /api/chat] [--body JSON] [--header 'A: "
          "b']...\n"
-         "                [--streams N] [--seconds S] [--once]\n"
-         "Opens N streams at once, restarts what ends until S seconds are over, prints one JSON "
+         "                [--streams N] [--seconds S] [--ramp S] [--once]\n"
+         "Opens N streams at once (or evenly over --ramp seconds), restarts what ends until S "
+         "seconds are over, prints one JSON "
          "object.\n"
          "--once: every stream only once, stop when all are over. --host takes an address, no "
          "name.");
@@ -424,6 +430,8 @@ static bool set_option(struct load *l, const char *name, const char *value)
         l->count = (unsigned)strtoul(value, NULL, 10);
     } else if (strcmp(name, "--seconds") == 0) {
         l->seconds = strtod(value, NULL);
+    } else if (strcmp(name, "--ramp") == 0) {
+        l->ramp_us = (uint64_t)(strtod(value, NULL) * 1e6);
     } else if (strcmp(name, "--header") == 0) {
         snprintf(l->headers + used, sizeof(l->headers) - used, "%s\r\n", value);
     } else {
@@ -476,6 +484,7 @@ int main(int argc, char **argv)
     l->streams = calloc(l->count, sizeof(*l->streams));
     l->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     uint64_t start = now_us();
+    l->start_us = start;
     l->end_us = start + (uint64_t)(l->seconds * 1e6);
     run(l);
     report(l, (double)(now_us() - start) / 1e6);
