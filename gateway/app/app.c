@@ -47,7 +47,7 @@ static void on_main_mail(struct worker *w, const struct mail *mail)
 
     switch (mail->kind) {
     case MAIL_SUSPECT:
-        poller_suspect(a->poller, mail->index);
+        poller_suspect(a->poller, mail->index, mail->value != 0);
         break;
     case MAIL_RESOLVED:
         poller_on_resolved(a->poller, mail->index);

@@ -45,18 +45,26 @@ static bool pump_body(struct exchange *ex)
             ex->body_sent = true;
             ex->sent_us = clock_mono_us();
             call_request_done(ex->call);
+            if (ex->state == EX_RELAY) {
+                exchange_drop_body(ex); /* the replica answered before it had read all */
+            }
         } else if (call_write(ex->call, piece) != CE_OK) {
             return false;
         }
     }
+    if (!ex->body_sent) {
+        call_want_drained(ex->call);
+    }
     return true;
 }
 
-static void suspect(struct exchange *ex)
+static void suspect(struct exchange *ex, bool unreachable)
 {
     struct house *h = ex->engine->house;
 
-    worker_mail(h->main_worker, &(struct mail){.kind = MAIL_SUSPECT, .index = ex->replica});
+    worker_mail(
+        h->main_worker,
+        &(struct mail){.kind = MAIL_SUSPECT, .index = ex->replica, .value = unreachable ? 1 : 0});
 }
 
 /* Nothing of the request reached the replica: one other may be tried, once. */
@@ -80,9 +88,12 @@ static void retry_elsewhere(struct exchange *ex)
 
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
 {
+    bool unreachable =
+        ex->call != NULL && (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT);
+
     ex->call = NULL;
     metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
-    suspect(ex);
+    suspect(ex, unreachable);
     if (ex->state == EX_SENT && !reached && !ex->retried && engine_view(ex->engine)->count > 1) {
         retry_elsewhere(ex);
     } else if (ex->state == EX_SENT) {

@@ -22,7 +22,7 @@ enum mail_kind {
     MAIL_SNAPSHOT, /* to a worker: take the new snapshot */
     MAIL_DRAIN,    /* to a worker: finish what runs, then stop */
     MAIL_STOP,     /* to a worker: stop now */
-    MAIL_SUSPECT,  /* to main: index is a replica that failed */
+    MAIL_SUSPECT,  /* to main: index is a replica that failed; value 1: it cannot be reached */
     MAIL_DRAINED,  /* to main: worker `index` has stopped */
     MAIL_RESOLVED, /* to main: resolver's question `index` */
 };

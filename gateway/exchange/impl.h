@@ -69,6 +69,7 @@ struct exchange {
     /* the answer */
     struct stream stream;
     bool stream_ready;
+    bool write_failed;  /* the client's bytes could not be kept: its framing is broken */
     bool passing_error; /* the upstream's own error answer is relayed */
     unsigned status;
     bool responded;

@@ -71,7 +71,9 @@ void exchange_on_head(struct call *c, const struct http_response_head *head)
         ex->cold = false;
         note_first_byte(ex);
     }
-    exchange_drop_body(ex);
+    if (ex->body_sent) {
+        exchange_drop_body(ex);
+    }
     if (!worth_passing(head, type)) {
         call_drop(c);
         ex->call = NULL;
@@ -94,9 +96,11 @@ static void write_to_client(void *arg, struct slice bytes)
 {
     struct exchange *ex = arg;
 
-    if (ex->has_client && ex->client.ops->write(ex->client.client, bytes) == CE_OK) {
-        ex->bytes_out += bytes.len;
+    if (!ex->has_client || ex->write_failed) {
+        return;
     }
+    ex->write_failed = ex->client.ops->write(ex->client.client, bytes) != CE_OK;
+    ex->bytes_out += ex->write_failed ? 0 : bytes.len;
 }
 
 void exchange_charge(struct exchange *ex, bool all)
@@ -129,6 +133,10 @@ void exchange_on_body(struct call *c, struct slice bytes)
         return;
     }
     stream_feed(&ex->stream, bytes, (struct stream_sink){write_to_client, ex});
+    if (ex->write_failed) {
+        exchange_cut(ex, CE_NO_MEMORY); /* the framing is broken: nothing may follow */
+        return;
+    }
     note_gap(ex, chunks_before);
     exchange_charge(ex, false);
     deadline_set(&w->wheel, &ex->deadline, w->now_ms,
@@ -166,6 +174,10 @@ void exchange_on_end(struct call *c)
         return;
     }
     stream_end(&ex->stream, (struct stream_sink){write_to_client, ex});
+    if (ex->write_failed) {
+        exchange_cut(ex, CE_NO_MEMORY);
+        return;
+    }
     if (ex->passing_error || ex->stream.complete) {
         exchange_finish(ex);
         return;

@@ -145,7 +145,6 @@ static void begin(struct h1_server *h, const struct http_request *request)
     h->request_framing = request->framing;
     h->body_left = request->content_length;
     h->chunked = (struct h1_chunked){0};
-    h->stall_since_ms = 0;
     h->ended = false;
     h->state = H1_BUSY;
     h->served = true;
@@ -230,8 +229,10 @@ static void on_client_blocked(struct conn *c)
 {
     struct h1_server *h = c->owner;
 
-    h->stall_bytes_out = c->bytes_out;
-    h->stall_since_ms = c->worker->now_ms;
+    if (h->stall_since_ms == 0) {
+        h->stall_bytes_out = c->bytes_out;
+        h->stall_since_ms = c->worker->now_ms;
+    }
     if (h->exchange != NULL) {
         exchange_client_blocked(h->exchange);
     }

@@ -158,11 +158,9 @@ void conn_flush(struct conn *c)
         return;
     }
     if (result == IO_AGAIN) {
-        bool first = !c->write_armed;
-
         c->want_drained = true;
         arm_write(c, true);
-        if (first && c->state == CONN_OPEN && c->events->on_blocked != NULL) {
+        if (c->state == CONN_OPEN && c->events->on_blocked != NULL) {
             c->events->on_blocked(c);
         }
         return;
@@ -226,6 +224,15 @@ static void deliver(struct conn *c, struct slice fresh)
     }
 }
 
+/* Bytes that sit inside TLS make no epoll event: ask for another turn. */
+static void ask_again(struct conn *c)
+{
+    if (c->state == CONN_OPEN && c->reading && block_len(c->in) < c->in_max_bytes &&
+        c->transport->has_buffered(c)) {
+        event_active(&c->read_event, EV_READ, 0);
+    }
+}
+
 void conn_deliver_kept(struct conn *c)
 {
     if (c->in == NULL || c->delivering || c->state != CONN_OPEN) {
@@ -241,6 +248,7 @@ void conn_deliver_kept(struct conn *c)
     block_consume(&c->worker->blocks, &c->in, used);
     if (c->reading) {
         arm_read(c, block_len(c->in) < c->in_max_bytes);
+        ask_again(c);
     }
 }
 
@@ -268,15 +276,6 @@ static void read_some(struct conn *c)
         deliver(c, slice_of(c->worker->scratch, len));
     } else if (result != IO_AGAIN) {
         on_end(c, result);
-    }
-}
-
-/* Bytes that sit inside TLS make no epoll event: ask for another turn. */
-static void ask_again(struct conn *c)
-{
-    if (c->state == CONN_OPEN && c->reading && block_len(c->in) < c->in_max_bytes &&
-        c->transport->has_buffered(c)) {
-        event_active(&c->read_event, EV_READ, 0);
     }
 }
 

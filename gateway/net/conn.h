@@ -28,7 +28,7 @@ struct conn_events {
     size_t (*on_data)(struct conn *c, struct slice bytes);
     /** The peer will send nothing more. The owner closes (there is no half-close, CONTRACTS). */
     void (*on_eof)(struct conn *c);
-    /** A flush came back short: the peer takes nothing at the moment. May be NULL. */
+    /** A flush came back short: the peer takes nothing at the moment. Each time. May be NULL. */
     void (*on_blocked)(struct conn *c);
     /** All pending output went to the kernel after a short send. May be NULL. */
     void (*on_drained)(struct conn *c);

@@ -105,6 +105,8 @@ static enum io_result tls_handshake(struct conn *c)
     return shipped == IO_BROKEN ? IO_BROKEN : result;
 }
 
+enum { MAX_UNASKED_BYTES = 96 * 1024 }; /* above what one flush of data leaves */
+
 static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_t *out_len)
 {
     ERR_clear_error();
@@ -114,8 +116,8 @@ static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_
     if (c->worker->cipher_len > 0) {
         enum io_result shipped = ship(c); /* KeyUpdate, alerts */
 
-        if (shipped == IO_BROKEN) {
-            return IO_BROKEN;
+        if (shipped == IO_BROKEN || block_len(c->wire) > MAX_UNASKED_BYTES) {
+            return IO_BROKEN; /* answers to a peer that does not read them */
         }
         if (shipped == IO_AGAIN && !c->write_armed) {
             event_add(&c->write_event, NULL);

@@ -217,6 +217,16 @@ void ledger_set_replica(struct ledger *l, uint32_t replica, bool usable,
     unlock_and_notify(l);
 }
 
+static void forget_note(struct ledger *l, struct ticket_ref ref)
+{
+    for (size_t i = 0; i < l->note_count; i++) {
+        if (l->notes[i].ref.index == ref.index && l->notes[i].ref.generation == ref.generation) {
+            l->notes[i] = l->notes[--l->note_count];
+            return;
+        }
+    }
+}
+
 static enum corral_err enter(struct ledger *l, const struct ledger_request *request,
                              struct ticket_ref *out, struct ledger_grant *out_grant)
 {
@@ -236,17 +246,16 @@ static enum corral_err enter(struct ledger *l, const struct ledger_request *requ
     k->except_replica = request->except_replica;
     k->state = TICKET_WAITING;
     ledger_flow_push(l, f, k);
-    size_t notes_before = l->note_count;
-
     ledger_dispatch(l, request->model);
     *out = (struct ticket_ref){k->index, k->generation};
     if (k->state == TICKET_GRANTED) {
-        assert(l->note_count == notes_before + 1);
-        l->note_count = notes_before; /* taken on the spot: nobody needs telling */
+        forget_note(l, *out); /* taken on the spot: nobody needs telling */
         k->state = TICKET_TAKEN;
         *out_grant = (struct ledger_grant){k->replica, k->cold};
         return CE_OK;
     }
+    /* A retry goes elsewhere only if there is room elsewhere now; it never waits for that. */
+    k->except_replica = LEDGER_NO_REPLICA;
     if (t->waiting > t->settings.max_waiting || l->waiting > l->max_waiting) {
         enum corral_err err =
             t->waiting > t->settings.max_waiting ? CE_QUEUE_TENANT_FULL : CE_QUEUE_FULL;
@@ -324,8 +333,11 @@ void ledger_cancel(struct ledger *l, struct ticket_ref ref)
     struct ticket *k = find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_WAITING) {
+        uint32_t model = k->model;
+
         ledger_flow_remove(l, k);
         free_ticket(l, k);
+        ledger_dispatch(l, model); /* it may have stood in the way of others */
     } else if (k != NULL && k->state == TICKET_STRANDED) {
         free_ticket(l, k);
     } else if (k != NULL) {

@@ -32,7 +32,7 @@ struct ticket {
     uint32_t replica; /* GRANTED, TAKEN */
     uint32_t input_tokens;
     uint32_t charged_output;
-    int64_t except_replica;
+    int64_t except_replica; /* only while ledger_enter runs */
     uint16_t worker;
     uint8_t state;
     bool cold;

@@ -168,6 +168,11 @@ void call_request_done(struct call *c)
     c->request_done = true;
 }
 
+void call_want_drained(struct call *c)
+{
+    conn_want_drained(c->link->conn);
+}
+
 size_t call_pending(const struct call *c)
 {
     return conn_pending(c->link->conn);

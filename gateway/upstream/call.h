@@ -57,6 +57,9 @@ MUST_USE enum corral_err call_write(struct call *c, struct slice bytes);
 /** The request is complete; a response that comes earlier closes the connection afterwards. */
 void call_request_done(struct call *c);
 
+/** on_drained will come when what is written now has gone, however quickly that is. */
+void call_want_drained(struct call *c);
+
 /** Bytes written that the kernel has not taken. */
 size_t call_pending(const struct call *c);
 

@@ -387,20 +387,37 @@ static bool literal_address(const struct replica_settings *s, struct net_address
     return net_address_parse(slice_str(text), out) == CE_OK;
 }
 
-static void drop_sources(struct poller *p)
+static void drop_sources(struct source *sources, size_t count)
 {
-    for (size_t i = 0; i < p->source_count; i++) {
-        deadline_cancel(&p->sources[i].resolve);
-        free(p->sources[i].settings.host);
+    for (size_t i = 0; i < count; i++) {
+        deadline_cancel(&sources[i].resolve);
+        free(sources[i].settings.host);
     }
-    free(p->sources);
-    p->sources = NULL;
-    p->source_count = 0;
+    free(sources);
+}
+
+/* What a name resolved to stays until the resolver says otherwise: a reload loses nobody. */
+static void keep_resolved(struct poller *p, uint32_t index, const struct source *old,
+                          size_t old_count)
+{
+    const struct replica_settings *s = &p->sources[index].settings;
+
+    LIST_EACH(at, next, &p->endpoints)
+    {
+        struct endpoint *e = CONTAINER_OF(at, struct endpoint, of_poller);
+
+        if (!e->seen && e->source < old_count && old[e->source].settings.port == s->port &&
+            strcmp(old[e->source].settings.host, s->host) == 0) {
+            add_endpoint(p, index, &e->state.address);
+        }
+    }
 }
 
 void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count)
 {
-    drop_sources(p);
+    struct source *old = p->sources;
+    size_t old_count = p->source_count;
+
     clear_seen(p);
     p->sources = xcalloc(count == 0 ? 1 : count, sizeof(*p->sources));
     p->source_count = count;
@@ -414,24 +431,37 @@ void poller_configure(struct poller *p, const struct replica_settings *settings,
         if (literal_address(&s->settings, &address)) {
             add_endpoint(p, i, &address);
         } else {
+            keep_resolved(p, i, old, old_count);
             ask_resolver(s);
         }
     }
+    drop_sources(old, old_count);
     remove_unseen(p, 0, true);
 }
 
-void poller_suspect(struct poller *p, uint32_t replica_id)
+static void suspect_endpoint(struct endpoint *e, bool unreachable)
 {
-    for (struct list *at = p->endpoints.next; at != &p->endpoints; at = at->next) {
+    if (unreachable && e->state.usable) {
+        e->state.usable = false;
+        log_replica(e, LOG_WARN, "replica.down", err_reason(CE_UPSTREAM_CONNECT));
+        announce(e);
+    }
+    if (e->call != NULL) {
+        e->suspected = true;
+        return;
+    }
+    e->tags_at_ms = 0;
+    schedule(e, 0);
+}
+
+void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable)
+{
+    LIST_EACH(at, next, &p->endpoints)
+    {
         struct endpoint *e = CONTAINER_OF(at, struct endpoint, of_poller);
 
         if (e->state.id == replica_id) {
-            if (e->call != NULL) {
-                e->suspected = true;
-            } else {
-                e->tags_at_ms = 0;
-                schedule(e, 0);
-            }
+            suspect_endpoint(e, unreachable);
         }
     }
 }
@@ -473,7 +503,7 @@ void poller_destroy(struct poller *p)
     {
         remove_endpoint(CONTAINER_OF(at, struct endpoint, of_poller));
     }
-    drop_sources(p);
+    drop_sources(p->sources, p->source_count);
     resolver_destroy(p->resolver);
     pool_destroy(p->pool);
     free(p);

@@ -40,8 +40,9 @@ void poller_destroy(struct poller *p);
 /** Set or replace the configured replicas; those that stay keep their state. Copies. */
 void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count);
 
-/** Traffic saw that replica fail: ask it now. */
-void poller_suspect(struct poller *p, uint32_t replica_id);
+/** Traffic saw that replica fail: ask it now. `unreachable`: nothing goes there until it answers.
+ */
+void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable);
 
 /** The resolver has an answer (mail of `resolve_mail`). */
 void poller_on_resolved(struct poller *p, uint32_t question);

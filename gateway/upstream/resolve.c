@@ -87,9 +87,11 @@ static void *run(void *arg)
         pthread_mutex_unlock(&r->lock);
         size_t count = look_up(host, port, found);
 
-        free(host);
         pthread_mutex_lock(&r->lock);
-        answer(r, q, found, count);
+        if (q->host != NULL && strcmp(q->host, host) == 0 && q->port == port) {
+            answer(r, q, found, count); /* else it asks for another name by now */
+        }
+        free(host);
     }
     pthread_mutex_unlock(&r->lock);
     free(found);
@@ -134,9 +136,11 @@ void resolver_ask(struct resolver *r, uint32_t question, const char *host, uint1
     pthread_mutex_lock(&r->lock);
     struct question *q = &r->questions[question % RESOLVE_MAX_NAMES];
 
-    if (q->host == NULL) {
+    if (q->host == NULL || strcmp(q->host, host) != 0 || q->port != port) {
+        free(q->host);
         q->host = xstrdup(host);
         q->port = port;
+        q->answer_count = 0; /* an answer to an older question is none to this one */
         pthread_cond_signal(&r->wake);
     }
     pthread_mutex_unlock(&r->lock);

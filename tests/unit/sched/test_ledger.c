@@ -195,6 +195,37 @@ START_TEST(a_lost_replica_strands_nobody)
 }
 END_TEST
 
+/* A retry that waits stands in nobody's way, and the one who comes next finds its own grant. */
+START_TEST(a_waiting_retry_blocks_nobody)
+{
+    struct ledger *l = ledger_create(on_notify, NULL);
+    const struct ledger_row wide = {1, 2, true};
+    const struct ledger_row narrow = {1, 1, true};
+    struct ledger_request request = ask(1);
+    struct ledger_grant grant;
+    struct ticket_ref on_b;
+    struct ticket_ref retry;
+    struct ticket_ref next;
+
+    note_count = 0;
+    ledger_set_replica(l, 2, true, &narrow, 1);
+    ck_assert_int_eq(ledger_enter(l, &request, &on_b, &grant), CE_OK);
+    ledger_set_replica(l, 1, true, &wide, 1);
+    request.except_replica = 1;
+    ck_assert_int_eq(ledger_enter(l, &request, &retry, &grant), CE_PENDING);
+    request.except_replica = LEDGER_NO_REPLICA;
+    ck_assert_int_eq(ledger_enter(l, &request, &next, &grant), CE_OK);
+    ck_assert_uint_eq(grant.replica, 1);
+    ck_assert_uint_eq(note_count, 1);
+    ck_assert_uint_eq(notes[0].index, retry.index);
+    ck_assert_int_eq(ledger_take(l, retry, &grant), CE_OK);
+    ledger_release(l, next, 1, 1);
+    ledger_release(l, retry, 1, 1);
+    ledger_release(l, on_b, 1, 1);
+    ledger_destroy(l);
+}
+END_TEST
+
 static uint64_t service_of[8];
 
 static void note_service(void *arg, const struct ledger_tenant_view *t)
@@ -430,6 +461,7 @@ static Suite *ledger_suite(void)
     tcase_add_test(tc, one_cold_load_a_replica);
     tcase_add_test(tc, loaded_replicas_come_first_then_the_idlest);
     tcase_add_test(tc, a_lost_replica_strands_nobody);
+    tcase_add_test(tc, a_waiting_retry_blocks_nobody);
     tcase_add_test(tc, service_follows_weights);
     tcase_add_test(tc, absence_earns_no_credit);
     tcase_add_test(tc, workers_share_one_ledger);
