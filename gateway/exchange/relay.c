@@ -65,12 +65,8 @@ void exchange_on_head(struct call *c, const struct http_response_head *head)
         exchange_end(ex); /* the first byte: Ollama has asked its runner, closing is safe */
         return;
     }
-    if (ex->cold && head->status == 200) {
-        note_first_byte(ex);
-    } else {
-        ex->cold = false;
-        note_first_byte(ex);
-    }
+    ex->cold = ex->cold && head->status == 200; /* an error has loaded nothing */
+    note_first_byte(ex);
     if (ex->body_sent) {
         exchange_drop_body(ex);
     }

@@ -121,13 +121,12 @@ static void poll_failed(struct endpoint *e, enum corral_err why)
     poll_over(e);
 }
 
-static bool replace_catalog(struct endpoint *e, struct catalog *fresh)
+static void replace_catalog(struct endpoint *e, struct catalog *fresh)
 {
     struct replica_catalog **slot = e->kind == CATALOG_TAGS ? &e->state.tags : &e->state.ps;
 
     replica_catalog_unref(*slot);
     *slot = replica_catalog_create(fresh);
-    return true;
 }
 
 /* A good answer. Unchanged bytes publish nothing. */
