@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -57,15 +58,28 @@ void keyfile_finish(struct keyfile *f)
     *f = (struct keyfile){0};
 }
 
+static EVP_MD *sha256; /* a constant once it is there; lives as long as the process */
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+
+/* EVP_sha256() would be looked up in OpenSSL's shared tables again for every request. */
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    if (sha256 == NULL) {
+        mem_exhausted();
+    }
+}
+
 void keyfile_hash(const unsigned char salt[static KEYFILE_SALT_BYTES], struct slice key,
                   unsigned char out[static KEYFILE_HASH_BYTES])
 {
     unsigned char input[KEYFILE_SALT_BYTES + KEY_TEXT_BYTES];
 
     assert(key.len < KEY_TEXT_BYTES);
+    pthread_once(&sha256_once, fetch_sha256);
     memcpy(input, salt, KEYFILE_SALT_BYTES);
     memcpy(input + KEYFILE_SALT_BYTES, key.ptr, key.len);
-    if (EVP_Digest(input, KEYFILE_SALT_BYTES + key.len, out, NULL, EVP_sha256(), NULL) != 1) {
+    if (EVP_Digest(input, KEYFILE_SALT_BYTES + key.len, out, NULL, sha256, NULL) != 1) {
         mem_exhausted(); /* SHA-256 of 62 bytes fails for no other reason */
     }
     explicit_bzero(input, sizeof(input));
