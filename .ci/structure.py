@@ -11,7 +11,7 @@ ROWS = {
 }
 THIRD_PARTY = {
     "event2/": {"net"}, "curl/": {"net"}, "nghttp2/": {"http"}, "jwt.h": {"auth"},
-    "hiredis/": {"limit"}, "openssl/": {"net", "auth"}, "cjson/": {"ollama", "auth", "config", "front"},
+    "hiredis/": {"limit"}, "sqlite3.h": {"limit"}, "openssl/": {"net", "auth"}, "cjson/": {"ollama", "auth", "config", "front"},
     "yaml.h": {"config"}, "xxhash.h": {"base"}, "seccomp.h": {"app"},
 }
 # main.c prints the libraries' versions, app/ takes signals from the loop.

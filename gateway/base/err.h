@@ -99,6 +99,11 @@
     X(CE_AUTH_TENANT, "unknown_tenant")                                                            \
     X(CE_AUTH_FLOOD, "too_many_failures")                                                          \
     /* limits and the queue */                                                                     \
+    X(CE_LIMIT_REQUESTS, "request_limit")                                                          \
+    X(CE_LIMIT_TOKENS, "token_limit")                                                              \
+    X(CE_LIMIT_BUDGET, "token_budget")                                                             \
+    X(CE_LIMIT_PROMPT, "prompt_over_limit")                                                        \
+    X(CE_LIMIT_STORE, "limit_store_full")                                                          \
     X(CE_QUEUE_TENANT_FULL, "tenant_queue_full")                                                   \
     X(CE_QUEUE_FULL, "queue_full")                                                                 \
     X(CE_QUEUE_TIMEOUT, "queue_timeout")                                                           \

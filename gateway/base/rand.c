@@ -50,3 +50,11 @@ uint64_t hash_bytes(struct slice bytes)
     pthread_once(&hash_once, draw_seed);
     return XXH3_64bits_withSeed(bytes.ptr, bytes.len, hash_seed);
 }
+
+void hash_bytes_wide(struct slice bytes, uint64_t seed, uint64_t out[static 2])
+{
+    XXH128_hash_t h = XXH3_128bits_withSeed(bytes.ptr, bytes.len, seed);
+
+    out[0] = h.low64;
+    out[1] = h.high64;
+}

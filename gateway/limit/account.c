@@ -1,0 +1,134 @@
+#include "limit/account.h"
+
+#include <stdlib.h>
+
+#include "base/mem.h"
+
+enum { CHUNK = 64, SEARCH = 64 };
+
+static uint32_t chunk_count(const struct limit_account *a)
+{
+    return (a->capacity + CHUNK - 1) / CHUNK;
+}
+
+/* The two tables are as large as they ever get; the kernel gives their pages when touched. */
+struct limit_account *limit_account_create(uint32_t capacity)
+{
+    struct limit_account *a = xcalloc(1, sizeof(*a));
+    uint32_t buckets = 64;
+
+    while (buckets < capacity) {
+        buckets *= 2;
+    }
+    pthread_mutex_init(&a->lock, NULL);
+    a->capacity = capacity;
+    a->bucket_mask = buckets - 1;
+    a->buckets = xcalloc(buckets, sizeof(*a->buckets));
+    a->chunks = xcalloc(chunk_count(a), sizeof(struct counter *));
+    return a;
+}
+
+void limit_account_destroy(struct limit_account *a)
+{
+    if (a == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < chunk_count(a); i++) {
+        free(a->chunks[i]);
+    }
+    free(a->chunks);
+    free(a->buckets);
+    pthread_mutex_destroy(&a->lock);
+    free(a);
+}
+
+struct counter *limit_account_at(struct limit_account *a, uint32_t index)
+{
+    return &a->chunks[index / CHUNK][index % CHUNK];
+}
+
+static const struct counter *look_at(const struct limit_account *a, uint32_t index)
+{
+    return &a->chunks[index / CHUNK][index % CHUNK];
+}
+
+static bool same(const struct counter_key *a, const struct counter_key *b)
+{
+    return a->half[0] == b->half[0] && a->half[1] == b->half[1];
+}
+
+uint32_t limit_account_find(const struct limit_account *a, const struct counter_key *key)
+{
+    uint32_t at = a->buckets[key->half[0] & a->bucket_mask];
+
+    while (at != 0) {
+        const struct counter *c = look_at(a, at - 1);
+
+        if (same(&c->key, key)) {
+            return at - 1;
+        }
+        at = c->next;
+    }
+    return COUNTER_NONE;
+}
+
+static void unlink_counter(struct limit_account *a, uint32_t index)
+{
+    struct counter *c = limit_account_at(a, index);
+    uint32_t *link = &a->buckets[c->key.half[0] & a->bucket_mask];
+
+    while (*link != index + 1) {
+        link = &limit_account_at(a, *link - 1)->next;
+    }
+    *link = c->next;
+}
+
+/* Nothing is lost with it: no grant, no debt, its window is over, its budget is written. */
+static bool is_old(const struct counter *c, uint64_t now_ms)
+{
+    return c->holds == 0 && c->window.debt == 0 && c->window.ends_ms <= now_ms && !c->dirty;
+}
+
+static uint32_t reuse_old(struct limit_account *a, uint64_t now_ms)
+{
+    for (uint32_t i = 0; i < SEARCH && i < a->used; i++) {
+        uint32_t index = a->hand;
+
+        a->hand = (a->hand + 1) % a->used;
+        if (is_old(limit_account_at(a, index), now_ms)) {
+            unlink_counter(a, index);
+            a->live--;
+            return index;
+        }
+    }
+    return COUNTER_NONE;
+}
+
+static uint32_t take_place(struct limit_account *a, uint64_t now_ms)
+{
+    if (a->used == a->capacity) {
+        return reuse_old(a, now_ms);
+    }
+    if (a->used % CHUNK == 0) {
+        a->chunks[a->used / CHUNK] = xcalloc(CHUNK, sizeof(struct counter));
+    }
+    return a->used++;
+}
+
+uint32_t limit_account_get(struct limit_account *a, const struct counter_key *key, uint64_t now_ms)
+{
+    uint32_t index = limit_account_find(a, key);
+
+    if (index != COUNTER_NONE) {
+        return index;
+    }
+    index = take_place(a, now_ms);
+    if (index != COUNTER_NONE) {
+        uint32_t *bucket = &a->buckets[key->half[0] & a->bucket_mask];
+
+        *limit_account_at(a, index) = (struct counter){.key = *key, .next = *bucket};
+        *bucket = index + 1;
+        a->live++;
+    }
+    return index;
+}

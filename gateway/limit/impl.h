@@ -1,0 +1,25 @@
+/**
+ * The limiter's inside: shared by the files of limit/ only.
+ */
+#ifndef CORRAL_LIMIT_IMPL_H
+#define CORRAL_LIMIT_IMPL_H
+
+#include <stdatomic.h>
+
+#include "limit/account.h"
+#include "limit/limit.h"
+
+struct limiter {
+    uint64_t seed; /* of counter keys; from the state file when there is one */
+    uint32_t max_tenants;
+    uint32_t counters;
+    _Atomic(struct limit_account *) *accounts; /* by tenant; written by main, once each */
+};
+
+/** NULL: the tenant has no limits. */
+struct limit_account *limiter_account(struct limiter *l, uint32_t tenant);
+
+struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
+                               struct slice user, struct slice model);
+
+#endif

@@ -1,0 +1,346 @@
+#include "limit/limit.h"
+
+#include <assert.h>
+
+#include "limit/gcra.h"
+#include "limit/impl.h"
+
+enum {
+    NS_PER_MS = 1000000,
+    RESERVED_RETRY_MS = 2000, /* only others' reservations are in the way: they come back soon */
+};
+
+/* A counter that a request touches, and the rule it stands for. */
+struct hold {
+    uint32_t counter;
+    uint32_t rule;
+    uint64_t window_ends_ms; /* of the window in which this grant began to use tokens */
+};
+
+struct limit_grant {
+    struct limit_account *account;
+    const struct limit_rule *rules;
+    /* the same on every hold */
+    uint64_t prompt_reserved;
+    uint64_t output_reserved;
+    uint64_t metered;
+    uint64_t metered_prompt;
+    size_t count;
+    struct hold holds[];
+};
+
+struct question {
+    const struct limit_request *request;
+    struct limit_account *account;
+    struct limit_verdict *verdict;
+    enum corral_err err; /* of the refusal with the longest wait */
+    uint64_t room;       /* tokens the tightest enforced rule leaves */
+    bool has_token_rule; /* enforced */
+    size_t count;
+    size_t token_count;
+    struct hold holds[LIMIT_RULES_MAX];
+};
+
+static uint64_t as_ns(uint64_t ms)
+{
+    return ms * NS_PER_MS;
+}
+
+/* Round up: who waits so long shall pass. */
+static uint64_t as_ms(uint64_t ns)
+{
+    return (ns + NS_PER_MS - 1) / NS_PER_MS;
+}
+
+static void refuse(struct question *q, const struct limit_rule *rule, enum corral_err err,
+                   uint64_t wait_ms)
+{
+    struct limit_verdict *v = q->verdict;
+
+    if (rule->shadow) {
+        v->shadowed |= 1u << (unsigned)(rule - q->request->rules);
+        return;
+    }
+    bool final = err == CE_LIMIT_PROMPT;
+
+    if (q->err == CE_OK || final || (q->err != CE_LIMIT_PROMPT && wait_ms > v->wait_ms)) {
+        q->err = err;
+        v->refused_by = rule;
+        v->wait_ms = final ? 0 : wait_ms;
+    }
+}
+
+static void look_requests(struct question *q, const struct limit_rule *rule,
+                          const struct counter *c)
+{
+    struct gcra_level level = gcra_look(rule, c->window.used, as_ns(q->request->now_ms));
+
+    if (!level.open) {
+        refuse(q, rule, CE_LIMIT_REQUESTS, as_ms(level.wait_ns));
+    }
+}
+
+static void look_tokens(struct question *q, const struct limit_rule *rule, struct counter *c)
+{
+    const struct limit_request *request = q->request;
+    uint64_t least = request->prompt_tokens + (request->has_output ? 1 : 0);
+
+    window_roll(&c->window, rule, request->now_ms);
+    uint64_t room = window_room(&c->window, rule);
+
+    if (least > rule->tokens) {
+        refuse(q, rule, CE_LIMIT_PROMPT, 0);
+    } else if (least > room) {
+        uint64_t wait_ms = c->window.ends_ms - request->now_ms;
+        bool soon = c->window.used + least <= rule->tokens && wait_ms > RESERVED_RETRY_MS;
+
+        refuse(q, rule, rule->calendar != LIMIT_NO_CALENDAR ? CE_LIMIT_BUDGET : CE_LIMIT_TOKENS,
+               soon ? RESERVED_RETRY_MS : wait_ms);
+    }
+    if (!rule->shadow) {
+        q->room = !q->has_token_rule || room < q->room ? room : q->room;
+        q->has_token_rule = true;
+    }
+}
+
+/* Pins every counter it finds: a fresh one must not be reused for the next rule. */
+static enum corral_err look_all(struct limiter *l, struct question *q)
+{
+    const struct limit_request *request = q->request;
+
+    for (size_t i = 0; i < request->rule_count; i++) {
+        const struct limit_rule *rule = &request->rules[i];
+
+        if (request->applies != NULL && !request->applies[i]) {
+            continue;
+        }
+        struct counter_key key = limiter_key(l, rule, request->user, request->model);
+        uint32_t index = limit_account_get(q->account, &key, request->now_ms);
+
+        if (index == COUNTER_NONE) {
+            return CE_LIMIT_STORE;
+        }
+        struct counter *c = limit_account_at(q->account, index);
+
+        c->holds++;
+        c->budget = rule->calendar != LIMIT_NO_CALENDAR;
+        q->holds[q->count++] = (struct hold){.counter = index, .rule = (uint32_t)i};
+        if (rule->requests > 0) {
+            look_requests(q, rule, c);
+        } else {
+            q->token_count++;
+            look_tokens(q, rule, c);
+        }
+    }
+    return q->err;
+}
+
+static int64_t bound_of(const struct question *q)
+{
+    const struct limit_request *request = q->request;
+    uint64_t room = q->room - request->prompt_tokens;
+    uint64_t asked =
+        request->output_asked < 0 ? request->output_default : (uint64_t)request->output_asked;
+
+    if (!request->has_output) {
+        return LIMIT_NO_BOUND;
+    }
+    asked = asked == 0 ? 1 : asked; /* to Ollama 0 is no limit: it is written as 1 */
+    return (int64_t)(asked < room ? asked : room);
+}
+
+static void level_of(const struct question *q, const struct limit_rule *rule,
+                     const struct counter *c)
+{
+    struct limit_level level = {.rule = rule};
+    struct limit_level *out = rule->requests > 0 ? &q->verdict->requests : &q->verdict->tokens;
+
+    if (rule->shadow) {
+        return;
+    }
+    if (rule->requests > 0) {
+        struct gcra_level g = gcra_look(rule, c->window.used, as_ns(q->request->now_ms));
+
+        level.remaining = g.remaining;
+        level.reset_ms = as_ms(g.reset_ns);
+    } else {
+        level.remaining = window_room(&c->window, rule);
+        level.reset_ms = c->window.ends_ms - q->request->now_ms;
+    }
+    if (out->rule == NULL || level.remaining < out->remaining) {
+        *out = level;
+    }
+}
+
+static struct limit_grant *make_grant(const struct question *q, struct arena *arena)
+{
+    struct limit_grant *g = arena_alloc(arena, sizeof(*g) + q->token_count * sizeof(struct hold));
+
+    *g = (struct limit_grant){.account = q->account, .rules = q->request->rules};
+    g->prompt_reserved = q->request->prompt_tokens;
+    g->output_reserved = q->verdict->output_bound < 0 ? 0 : (uint64_t)q->verdict->output_bound;
+    q->account->grants++;
+    return g;
+}
+
+static struct limit_grant *take_all(struct question *q, struct arena *arena)
+{
+    struct limit_grant *g = NULL;
+
+    q->verdict->output_bound = q->has_token_rule ? bound_of(q) : LIMIT_NO_BOUND;
+    if (q->token_count > 0) {
+        g = make_grant(q, arena);
+    }
+    for (size_t i = 0; i < q->count; i++) {
+        const struct limit_rule *rule = &q->request->rules[q->holds[i].rule];
+        struct counter *c = limit_account_at(q->account, q->holds[i].counter);
+
+        if (rule->requests > 0) {
+            c->window.used = gcra_take(rule, c->window.used, as_ns(q->request->now_ms));
+            c->window.ends_ms = as_ms(c->window.used);
+        } else {
+            c->holds++; /* the grant's own */
+            window_reserve(&c->window, g->prompt_reserved + g->output_reserved);
+            g->holds[g->count++] = q->holds[i];
+        }
+    }
+    return g;
+}
+
+static void unpin_all(const struct question *q)
+{
+    for (size_t i = 0; i < q->count; i++) {
+        struct counter *c = limit_account_at(q->account, q->holds[i].counter);
+
+        level_of(q, &q->request->rules[q->holds[i].rule], c);
+        c->holds--;
+    }
+}
+
+enum corral_err limit_reserve(struct limiter *l, const struct limit_request *request,
+                              struct arena *arena, struct limit_verdict *out,
+                              struct limit_grant **grant)
+{
+    struct question q = {.request = request, .verdict = out};
+
+    *out = (struct limit_verdict){.output_bound = LIMIT_NO_BOUND};
+    q.account = limiter_account(l, request->tenant);
+    assert(q.account != NULL && request->rule_count <= LIMIT_RULES_MAX);
+    pthread_mutex_lock(&q.account->lock);
+    enum corral_err err = look_all(l, &q);
+
+    if (err == CE_OK) {
+        *grant = take_all(&q, arena);
+    }
+    unpin_all(&q);
+    pthread_mutex_unlock(&q.account->lock);
+    return err;
+}
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* The counter behind a hold, in the window of now. */
+static struct counter *current(struct limit_grant *g, struct hold *h, uint64_t now_ms)
+{
+    struct counter *c = limit_account_at(g->account, h->counter);
+
+    window_roll(&c->window, &g->rules[h->rule], now_ms);
+    if (g->metered == 0) {
+        h->window_ends_ms = c->window.ends_ms;
+    }
+    c->dirty = c->budget;
+    return c;
+}
+
+void limit_meter(struct limit_grant *g, bool prompt, uint64_t output, uint64_t now_ms)
+{
+    if (g == NULL) {
+        return;
+    }
+    uint64_t of_prompt = prompt ? g->prompt_reserved : 0;
+    uint64_t of_output = least(output, g->output_reserved);
+
+    pthread_mutex_lock(&g->account->lock);
+    for (size_t i = 0; i < g->count; i++) {
+        struct counter *c = current(g, &g->holds[i], now_ms);
+
+        window_use(&c->window, of_prompt + of_output);
+        window_owe(&c->window, &g->rules[g->holds[i].rule], output - of_output);
+    }
+    pthread_mutex_unlock(&g->account->lock);
+    g->prompt_reserved -= of_prompt;
+    g->output_reserved -= of_output;
+    g->metered_prompt += of_prompt;
+    g->metered += of_prompt + output;
+}
+
+static uint64_t told_or(int64_t told, uint64_t metered)
+{
+    return told < 0 ? metered : (uint64_t)told;
+}
+
+void limit_settle(struct limit_grant *g, struct limit_counts counts, uint64_t now_ms)
+{
+    if (g == NULL) {
+        return;
+    }
+    uint64_t actual = told_or(counts.prompt, g->metered_prompt) +
+                      told_or(counts.output, g->metered - g->metered_prompt);
+    uint64_t missing = actual > g->metered ? actual - g->metered : 0;
+    uint64_t too_much = actual < g->metered ? g->metered - actual : 0;
+    uint64_t reserved = g->prompt_reserved + g->output_reserved;
+    uint64_t covered = least(missing, reserved);
+
+    pthread_mutex_lock(&g->account->lock);
+    for (size_t i = 0; i < g->count; i++) {
+        struct counter *c = current(g, &g->holds[i], now_ms);
+
+        window_use(&c->window, covered);
+        window_release(&c->window, reserved - covered);
+        window_owe(&c->window, &g->rules[g->holds[i].rule], missing - covered);
+        if (c->window.ends_ms == g->holds[i].window_ends_ms) {
+            window_credit(&c->window, too_much);
+        }
+        assert(c->holds > 0);
+        c->holds--;
+    }
+    g->account->grants--;
+    pthread_mutex_unlock(&g->account->lock);
+    g->count = 0;
+}
+
+struct limit_usage limit_look(struct limiter *l, uint32_t tenant, const struct limit_rule *rule,
+                              struct slice user, struct slice model, uint64_t now_ms)
+{
+    struct limit_usage usage = {0};
+    struct counter fresh = {0};
+    struct limit_account *a = limiter_account(l, tenant);
+    struct counter_key key = limiter_key(l, rule, user, model);
+
+    if (a != NULL) {
+        pthread_mutex_lock(&a->lock);
+        uint32_t index = limit_account_find(a, &key);
+
+        fresh = index == COUNTER_NONE ? fresh : *limit_account_at(a, index);
+        pthread_mutex_unlock(&a->lock);
+    }
+    if (rule->requests > 0) {
+        struct gcra_level level = gcra_look(rule, fresh.window.used, as_ns(now_ms));
+        uint64_t burst = rule->burst == 0 ? rule->requests : rule->burst;
+
+        usage.used = burst - level.remaining;
+        usage.remaining = level.remaining;
+        usage.reset_ms = as_ms(level.reset_ns);
+        return usage;
+    }
+    window_roll(&fresh.window, rule, now_ms);
+    usage.used = fresh.window.used;
+    usage.reserved = fresh.window.reserved;
+    usage.debt = fresh.window.debt;
+    usage.remaining = window_room(&fresh.window, rule);
+    usage.reset_ms = fresh.window.ends_ms - now_ms;
+    return usage;
+}

@@ -1,0 +1,72 @@
+#include "limit/window.h"
+
+#include <assert.h>
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Windows that went by unused have paid of the debt what they could hold. */
+static void pay_debt(struct window *w, const struct limit_rule *r, uint64_t now_ms)
+{
+    uint64_t passed = (now_ms - w->ends_ms) / limit_rule_length_ms(r);
+
+    if (w->debt > 0 && passed > 0) {
+        w->debt = passed > w->debt / r->tokens ? 0 : w->debt - passed * r->tokens;
+    }
+    w->used = 0;
+    w->used = least(w->debt, window_room(w, r));
+    w->debt -= w->used;
+}
+
+void window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms)
+{
+    if (now_ms >= w->ends_ms) {
+        pay_debt(w, r, now_ms);
+        w->ends_ms = limit_rule_end_ms(r, now_ms);
+    } else if (w->ends_ms - now_ms > limit_rule_length_ms(r)) {
+        w->ends_ms = limit_rule_end_ms(r, now_ms); /* the clock was set back */
+    }
+}
+
+uint64_t window_room(const struct window *w, const struct limit_rule *r)
+{
+    uint64_t taken = w->used + w->reserved;
+
+    return taken < r->tokens ? r->tokens - taken : 0;
+}
+
+void window_reserve(struct window *w, uint64_t tokens)
+{
+    w->reserved += tokens;
+}
+
+void window_use(struct window *w, uint64_t tokens)
+{
+    assert(w->reserved >= tokens);
+    w->reserved -= tokens;
+    w->used += tokens;
+}
+
+void window_release(struct window *w, uint64_t tokens)
+{
+    assert(w->reserved >= tokens);
+    w->reserved -= tokens;
+}
+
+void window_owe(struct window *w, const struct limit_rule *r, uint64_t tokens)
+{
+    uint64_t now = least(tokens, window_room(w, r));
+
+    w->used += now;
+    w->debt += tokens - now;
+}
+
+void window_credit(struct window *w, uint64_t tokens)
+{
+    uint64_t of_debt = least(tokens, w->debt);
+
+    w->debt -= of_debt;
+    w->used -= least(tokens - of_debt, w->used);
+}
