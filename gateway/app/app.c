@@ -15,6 +15,7 @@ enum {
     MAX_TENANTS = 65535,
     MAX_MODELS = 65535,
     MAX_REPLICAS = 4095,
+    MAX_LIMITS = 4095,
     FDS_RESERVED = 256,
     FDS_LEAST = 512,
 };
@@ -185,6 +186,8 @@ static void build_house(struct app *a, const struct settings *s)
     h->tenants = intern_create(MAX_TENANTS);
     h->models = intern_create(MAX_MODELS);
     h->replicas = intern_create(MAX_REPLICAS);
+    h->limits = intern_create(MAX_LIMITS);
+    h->limiter = limiter_create(MAX_TENANTS + 1, s->limits.counters_per_tenant);
     h->sources = source_count_create();
     replica_board_init(&h->board);
     pthread_mutex_init(&h->snapshot_lock, NULL);
@@ -215,6 +218,8 @@ static void demolish_house(struct app *a)
     intern_destroy(h->tenants);
     intern_destroy(h->models);
     intern_destroy(h->replicas);
+    intern_destroy(h->limits);
+    limiter_destroy(h->limiter);
     pthread_mutex_destroy(&h->snapshot_lock);
     metrics_table_destroy(a->metrics);
     free(h->workers);

@@ -66,6 +66,12 @@ static void number_tenants(struct app *a, struct snapshot *s)
 
         t->id = intern_add(a->house.tenants, slice_str(t->name));
         ledger_set_tenant(a->house.ledger, t->id, &ledger);
+        for (size_t n = 0; n < t->limit_count; n++) {
+            t->limits[n].id = intern_add(a->house.limits, slice_str(t->limits[n].name));
+        }
+        if (t->limit_count > 0) {
+            limiter_add_tenant(a->house.limiter, t->id);
+        }
     }
 }
 
@@ -109,10 +115,13 @@ static void warn_restart(struct app *a, const struct settings *old, const struct
     if (old->workers != fresh->workers || !same_text(old->health_address, fresh->health_address) ||
         !same_text(old->metrics_address, fresh->metrics_address) ||
         !same_text(old->log_file, fresh->log_file) ||
-        old->limits.connections != fresh->limits.connections) {
+        old->limits.connections != fresh->limits.connections ||
+        old->limits.counters_per_tenant != fresh->limits.counters_per_tenant ||
+        !same_text(old->state_dir, fresh->state_dir)) {
         log_event(a->log, LOG_WARN, "reload.restart_needed", "detail",
-                  "workers, health, metrics, log.file or limits.connections changed: these need a "
-                  "restart; everything else is in force");
+                  "workers, health, metrics, log.file, state_dir, limits.connections or "
+                  "limits.counters_per_tenant changed: these need a restart; everything else is "
+                  "in force");
     }
 }
 

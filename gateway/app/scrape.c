@@ -40,6 +40,8 @@ static struct slice resolve(void *arg, enum metric_label label, uint32_t number)
         return intern_name(s->app->house.tenants, number);
     case ML_MODEL:
         return intern_name(s->app->house.models, number);
+    case ML_LIMIT:
+        return intern_name(s->app->house.limits, number);
     case ML_REPLICA:
         return intern_name(s->app->house.replicas, number);
     case ML_ROUTE:

@@ -12,6 +12,8 @@
 #include "ollama/model.h"
 #include "ollama/route.h"
 
+struct limit_rule; /* limit/rule.h; auth/ only carries them */
+
 struct tenant_settings {
     char *name;      /* owned */
     uint32_t id;     /* interned when the snapshot is built */
@@ -21,6 +23,9 @@ struct tenant_settings {
     size_t model_count;
     uint32_t max_running;
     uint32_t max_waiting;
+    struct limit_rule *limits; /* owned */
+    size_t limit_count;
+    char *rate_limit_policy; /* owned; RateLimit-Policy, made with the snapshot; NULL: no limits */
 };
 
 /** One issuer of JWTs. All strings owned. */

@@ -104,6 +104,7 @@
     X(CE_LIMIT_BUDGET, "token_budget")                                                             \
     X(CE_LIMIT_PROMPT, "prompt_over_limit")                                                        \
     X(CE_LIMIT_STORE, "limit_store_full")                                                          \
+    X(CE_OUTPUT_BOUND, "output_bound")                                                             \
     X(CE_QUEUE_TENANT_FULL, "tenant_queue_full")                                                   \
     X(CE_QUEUE_FULL, "queue_full")                                                                 \
     X(CE_QUEUE_TIMEOUT, "queue_timeout")                                                           \

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "config/reader.h"
+#include "limit/rule.h"
 
 static bool name_ok(const char *name)
 {
@@ -15,6 +16,44 @@ static bool name_ok(const char *name)
     return name[0] != '\0';
 }
 
+static void check_limit(struct reader *r, const struct limit_rule *l, struct place at)
+{
+    bool calendar = l->calendar != LIMIT_NO_CALENDAR;
+
+    if (l->name != NULL && !name_ok(l->name)) {
+        reader_error(r, at, "the name may have only letters, digits, '.', '_' and '-'");
+    }
+    if ((l->requests > 0) == (l->tokens > 0)) {
+        reader_error(r, at, "needs either requests or tokens");
+    } else if (l->requests > 0 && calendar) {
+        reader_error(r, at, "calendar is for tokens; requests need window_s");
+    } else if (calendar == (l->window_s > 0)) {
+        reader_error(r, at, "needs either window_s or calendar: day or month");
+    }
+    if (l->burst > 0 && (l->tokens > 0 || l->burst > l->requests)) {
+        reader_error(r, at, "burst goes with requests and is at most as many");
+    }
+}
+
+static void check_limit_rules(struct reader *r, const struct tenant_settings *t, size_t tenant)
+{
+    if (t->limit_count > LIMIT_RULES_MAX) {
+        reader_error(r, reader_place(r, "tenants[%zu].limits", tenant), "has more than %d entries",
+                     (int)LIMIT_RULES_MAX);
+    }
+    for (size_t i = 0; i < t->limit_count; i++) {
+        const char *name = t->limits[i].name;
+
+        check_limit(r, &t->limits[i], reader_place(r, "tenants[%zu].limits[%zu]", tenant, i));
+        for (size_t j = 0; name != NULL && j < i; j++) {
+            if (t->limits[j].name != NULL && strcmp(t->limits[j].name, name) == 0) {
+                reader_error(r, reader_place(r, "tenants[%zu].limits[%zu].name", tenant, i),
+                             "the tenant has two limits of the name \"%s\"", name);
+            }
+        }
+    }
+}
+
 static void check_tenants(struct reader *r)
 {
     const struct auth_settings *a = &r->settings->auth;
@@ -25,6 +64,7 @@ static void check_tenants(struct reader *r)
     for (size_t i = 0; i < a->tenant_count; i++) {
         const struct tenant_settings *t = &a->tenants[i];
 
+        check_limit_rules(r, t, i);
         if (t->name == NULL) {
             continue;
         }

@@ -200,6 +200,51 @@ static void read_level(struct reader *r, const struct key_spec *spec, struct pla
     reader_error(r, at, "\"%.*s\" is not a level: debug, info, warn or error", SLICE_ARG(text));
 }
 
+/* The index of a word in "one two three", or -1. */
+static int word_index(const char *words, struct slice word)
+{
+    struct slice rest = slice_str(words);
+
+    for (int i = 0; rest.len > 0; i++) {
+        size_t end = slice_find(rest, ' ');
+
+        if (slice_eq(word, slice_of(rest.ptr, end))) {
+            return i;
+        }
+        rest = slice_from(rest, end + 1);
+    }
+    return -1;
+}
+
+static void read_word(struct reader *r, const struct key_spec *spec, struct place at,
+                      struct slice text, void *base)
+{
+    int index = word_index(spec->words, text);
+
+    if (index < 0) {
+        reader_error(r, at, "\"%.*s\" is none of: %s", SLICE_ARG(text), spec->words);
+        return;
+    }
+    *(uint32_t *)member(base, spec->offset) = (uint32_t)index;
+}
+
+static void read_flags(struct reader *r, const struct key_spec *spec, struct place at,
+                       const struct slice *items, size_t count, void *base)
+{
+    uint32_t mask = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        int index = word_index(spec->words, items[i]);
+
+        if (index < 0) {
+            reader_error(r, at, "\"%.*s\" is none of: %s", SLICE_ARG(items[i]), spec->words);
+        } else {
+            mask |= 1u << (unsigned)index;
+        }
+    }
+    *(uint32_t *)member(base, spec->offset) = mask;
+}
+
 void reader_scalar(struct reader *r, const struct key_spec *spec, struct place at,
                    struct slice text, void *base)
 {
@@ -223,11 +268,15 @@ void reader_scalar(struct reader *r, const struct key_spec *spec, struct place a
     case KEY_LOG_LEVEL:
         read_level(r, spec, at, text, base);
         break;
+    case KEY_WORD:
+        read_word(r, spec, at, text, base);
+        break;
     case KEY_STRINGS:
     case KEY_PREFIXES:
     case KEY_VERBS:
     case KEY_OPTIONS:
     case KEY_PROTOCOLS:
+    case KEY_FLAGS:
     case KEY_LIST:
         reader_error(r, at, "must be a list, like [%.*s]", SLICE_ARG(text));
         break;
@@ -365,6 +414,9 @@ void reader_items(struct reader *r, const struct key_spec *spec, struct place at
         break;
     case KEY_PROTOCOLS:
         read_protocols(r, at, items, count);
+        break;
+    case KEY_FLAGS:
+        read_flags(r, spec, at, items, count, base);
         break;
     default:
         reader_error(r, at, "must be one value, not a list");

@@ -17,6 +17,8 @@ static const char *kind_name(enum key_kind kind)
         [KEY_VERBS] = "list of verbs",
         [KEY_OPTIONS] = "list of options",
         [KEY_LOG_LEVEL] = "level",
+        [KEY_WORD] = "word",
+        [KEY_FLAGS] = "list of words",
         [KEY_PROTOCOLS] = "list of protocols",
         [KEY_BLOCK] = "block",
         [KEY_LIST] = "list of blocks",
@@ -55,6 +57,9 @@ static enum corral_err write_default(const struct key_spec *k, struct buf *out)
 
 static enum corral_err write_range(const struct key_spec *k, struct buf *out)
 {
+    if (k->words != NULL) {
+        return buf_printf(out, "%s | ", k->words);
+    }
     if (k->kind != KEY_U32 && k->kind != KEY_U64) {
         return buf_append_str(out, " | ");
     }

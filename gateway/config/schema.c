@@ -1,6 +1,7 @@
 #include "config/schema.h"
 
 #include "config/settings.h"
+#include "limit/rule.h"
 
 #define AT(type, member) .offset = offsetof(type, member)
 #define AT_LIST(type, member, count)                                                               \
@@ -75,6 +76,37 @@ static const struct key_spec issuer_keys[] = {
 };
 static const struct schema issuer_schema = SCHEMA(issuer_keys, struct issuer_settings);
 
+static const struct key_spec rule_keys[] = {
+    {"name", KEY_STRING, .required = true, AT(struct limit_rule, name), .min = 1,
+     .max = LIMIT_NAME_MAX,
+     .sentence = "Name in header fields, metrics and /corral/v1/usage; its count goes on over a "
+                 "reload as long as the name stays."},
+    {"requests", KEY_U64, AT(struct limit_rule, requests), .min = 1, .max = 1000000000,
+     .sentence = "So many requests to a replica in window_s, evenly refilled. Either this or "
+                 "tokens."},
+    {"burst", KEY_U64, AT(struct limit_rule, burst), .min = 1, .max = 1000000000,
+     .sentence = "With requests: so many at once; without it as many as requests."},
+    {"tokens", KEY_U64, AT(struct limit_rule, tokens), .min = 1, .max = 1000000000000000,
+     .sentence = "So many tokens, input and output together, in window_s or until the calendar's "
+                 "end."},
+    {"window_s", KEY_U64, AT(struct limit_rule, window_s), .min = 1, .max = 86400,
+     .sentence = "Length of the window. One of tokens begins with the first request after the "
+                 "last one ended."},
+    {"calendar", KEY_WORD, AT(struct limit_rule, calendar), .words = "none day month",
+     .fallback = "none",
+     .sentence = "With tokens, instead of window_s: a budget for each day or month in UTC. It "
+                 "survives a restart when state_dir is set."},
+    {"per", KEY_FLAGS, AT(struct limit_rule, per), .words = "user model", .fallback = "[]",
+     .sentence = "Count each user, each model, or each pair of them alone; otherwise the whole "
+                 "tenant."},
+    {"models", KEY_STRINGS, AT_LIST(struct limit_rule, models, model_count), .max = 64,
+     .fallback = "[]",
+     .sentence = "Patterns: only requests for these models count; none: all."},
+    {"shadow", KEY_BOOL, AT(struct limit_rule, shadow), .fallback = "false",
+     .sentence = "Count and tell in metrics what would be refused, but refuse nothing."},
+};
+static const struct schema rule_schema = SCHEMA(rule_keys, struct limit_rule);
+
 static const struct key_spec tenant_keys[] = {
     {"name", KEY_STRING, .required = true, AT(struct tenant_settings, name), .min = 1, .max = 64,
      .sentence = "Name in credentials, logs and metrics: letters, digits, '.', '_' and '-'."},
@@ -92,6 +124,9 @@ static const struct key_spec tenant_keys[] = {
     {"max_waiting", KEY_U32, AT(struct tenant_settings, max_waiting), .max = 100000,
      .fallback = "64",
      .sentence = "Requests that may wait; more get 429."},
+    {"limits", KEY_LIST, AT_LIST(struct tenant_settings, limits, limit_count),
+     .inner = &rule_schema,
+     .sentence = "How much: all of them hold together. At most 16."},
 };
 static const struct schema tenant_schema = SCHEMA(tenant_keys, struct tenant_settings);
 
@@ -192,6 +227,14 @@ static const struct key_spec limit_keys[] = {
      .fallback = "10000", .sentence = "Messages of a request; 413 above it."},
     {"inputs", KEY_U32, AT(struct settings, limits.inputs), .min = 1, .max = 100000,
      .fallback = "2048", .sentence = "Inputs of one embedding request; 413 above it."},
+    {"default_output_tokens", KEY_U32, AT(struct settings, limits.default_output_tokens), .min = 1,
+     .max = 16777216, .fallback = "1024",
+     .sentence = "Output that is reserved, and asked of the replica, when a token limit applies and "
+                 "the request names no maximum."},
+    {"counters_per_tenant", KEY_U32, AT(struct settings, limits.counters_per_tenant), .min = 64,
+     .max = 16777216, .restart = true, .fallback = "262144",
+     .sentence = "Counters that the limits of one tenant may have in use: one for each rule, user "
+                 "and model; 76 bytes each when used. More users get 503."},
     {"auth_failures_per_10s", KEY_U32, AT(struct settings, limits.auth_failures_per_10s), .min = 1,
      .max = 1000000, .fallback = "20",
      .sentence = "Refused credentials of one source address (and worker) in 10 s; above it only "
@@ -236,6 +279,10 @@ static const struct key_spec top_keys[] = {
     {"tls", KEY_BLOCK, .inner = &tls_schema, .sentence = "Certificates of the TLS listeners."},
     {"issuers", KEY_LIST, AT_LIST(struct settings, auth.issuers, auth.issuer_count),
      .inner = &issuer_schema, .sentence = "Who may sign JWTs."},
+    {"state_dir", KEY_STRING, AT(struct settings, state_dir), .min = 1, .max = 4096,
+     .restart = true,
+     .sentence = "Folder that corral may write: token budgets are kept there over a restart. "
+                 "Without it they begin anew."},
     {"api_keys_file", KEY_STRING, AT(struct settings, auth.api_keys_file), .min = 1, .max = 4096,
      .sentence = "File of API keys, made by `corral key create`."},
     {"tenants", KEY_LIST,

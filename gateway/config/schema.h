@@ -21,6 +21,8 @@ enum key_kind {
     KEY_VERBS,    /* unsigned mask */
     KEY_OPTIONS,  /* unsigned mask of runner options */
     KEY_LOG_LEVEL,
+    KEY_WORD,      /* one of `words`: uint32_t, its index */
+    KEY_FLAGS,     /* a list of `words`: uint32_t, a mask of 1 << index */
     KEY_PROTOCOLS, /* checked, kept nowhere while there is one protocol */
     KEY_BLOCK,     /* a mapping of `inner`, into the same struct */
     KEY_LIST,      /* a sequence of mappings of `inner`: pointer and count */
@@ -39,6 +41,7 @@ struct key_spec {
     uint64_t max;
     const char *fallback; /* as it would be written; NULL: nothing is set */
     const struct schema *inner;
+    const char *words; /* separated by one space */
     const char *sentence;
 };
 

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "limit/rule.h"
+
 static void free_strings(char **strings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -15,6 +17,11 @@ static void finish_auth(struct auth_settings *a)
     for (size_t i = 0; i < a->tenant_count; i++) {
         free(a->tenants[i].name);
         free_strings(a->tenants[i].models, a->tenants[i].model_count);
+        for (size_t j = 0; j < a->tenants[i].limit_count; j++) {
+            limit_rule_finish(&a->tenants[i].limits[j]);
+        }
+        free(a->tenants[i].limits);
+        free(a->tenants[i].rate_limit_policy);
     }
     for (size_t i = 0; i < a->issuer_count; i++) {
         struct issuer_settings *s = &a->issuers[i];
@@ -58,6 +65,7 @@ void settings_finish(struct settings *s)
     free(s->models);
     free(s->replicas);
     free(s->log_file);
+    free(s->state_dir);
     free(s->health_address);
     free(s->metrics_address);
     *s = (struct settings){0};

@@ -52,6 +52,8 @@ struct limit_settings {
     uint32_t images;
     uint32_t messages;
     uint32_t inputs;
+    uint32_t default_output_tokens;
+    uint32_t counters_per_tenant;   /* of limit/ */
     uint32_t auth_failures_per_10s; /* of one connection's source; above it 401 without a look */
 };
 
@@ -69,6 +71,7 @@ struct settings {
     struct tls_files *certificates; /* owned, strings too */
     size_t certificate_count;
     struct auth_settings auth;
+    char *state_dir; /* owned; NULL: nothing is kept */
     struct model_settings *models; /* owned */
     size_t model_count;
     struct replica_settings *replicas; /* owned */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "http/authority.h"
+#include "limit/fields.h"
 
 void snapshot_unref(struct snapshot *s)
 {
@@ -41,6 +42,11 @@ enum corral_err snapshot_create(struct settings *settings, uint64_t generation,
     s->generation = generation;
     s->settings = *settings;
     *settings = (struct settings){0};
+    for (size_t i = 0; i < s->settings.auth.tenant_count; i++) {
+        struct tenant_settings *t = &s->settings.auth.tenants[i];
+
+        t->rate_limit_policy = limit_policy_text(t->limits, t->limit_count);
+    }
     enum corral_err err = auth_create(&s->settings.auth, &s->auth, out_fault);
     if (err == CE_OK) {
         err = build_tls(s, out_fault);

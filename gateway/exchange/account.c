@@ -48,6 +48,10 @@ static void log_tokens(struct log_line *line, const struct exchange *ex)
         log_u64(line, "output_tokens", ex->stream.output_tokens);
     }
     log_u64(line, "chunks", ex->stream.chunks);
+    log_u64(line, "prompt_estimate", exchange_prompt_estimate(ex));
+    if (ex->info.output_bound >= 0) {
+        log_u64(line, "output_bound", (uint64_t)ex->info.output_bound);
+    }
 }
 
 static void log_caller(struct log_line *line, const struct exchange *ex)
@@ -116,7 +120,7 @@ static void count_tokens(const struct exchange *ex, uint32_t tenant)
     }
     metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_INPUT,
                 ex->stream.has_prompt_tokens ? ex->stream.prompt_tokens
-                                             : (ex->info.prompt_bytes + 3) / 4);
+                                             : exchange_prompt_estimate(ex));
     metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_OUTPUT, output);
 }
 
@@ -129,8 +133,11 @@ void exchange_account(struct exchange *ex)
     unsigned status = ex->responded ? ex->status : STATUS_CLIENT_CLOSED;
 
     metrics_add(ex->engine->metrics, M_REQUESTS, tenant, route, status, 1);
-    if (ex->reason == CE_QUEUE_TENANT_FULL || ex->reason == CE_QUEUE_FULL) {
-        metrics_add(ex->engine->metrics, M_LIMITED, tenant, ex->reason, 0, 1);
+    if (ex->reason == CE_QUEUE_TENANT_FULL || ex->reason == CE_QUEUE_FULL ||
+        ex->reason == CE_OUTPUT_BOUND || ex->reason == CE_LIMIT_STORE) {
+        uint32_t name = intern_add(ex->engine->house->limits, slice_str(err_reason(ex->reason)));
+
+        metrics_add(ex->engine->metrics, M_LIMITED, tenant, name, 0, 1);
     }
     count_tokens(ex, tenant);
     log_access(ex, status, clock_mono_us());

@@ -49,7 +49,9 @@ void exchange_answer_json(struct exchange *ex, unsigned status, struct slice bod
 
 void exchange_answer_local(struct exchange *ex)
 {
-    if (ex->route->id == ROUTE_ID_VERSION) {
+    if (ex->route->id == ROUTE_ID_USAGE) {
+        exchange_answer_usage(ex);
+    } else if (ex->route->id == ROUTE_ID_VERSION) {
         exchange_answer_json(ex, 200, slice_str(version_body), NULL, 0, false);
     } else {
         answer_body(ex, 200, "text/plain; charset=utf-8", slice_str(banner), NULL, 0, false);

@@ -86,6 +86,7 @@ void exchange_end(struct exchange *ex)
     call_drop(ex->call);
     ex->call = NULL;
     exchange_release_slot(ex);
+    exchange_settle(ex);
     exchange_drop_body(ex);
     list_unlink(&ex->of_engine);
     e->exchange_count--;
@@ -289,10 +290,15 @@ void exchange_client_gone(struct exchange *ex, enum corral_err why)
     exchange_count_cancel(ex, ex->state);
     uint64_t drain_ms = ex->state == EX_SENT ? drain_time_ms(ex) : 0;
 
+    if (ex->state == EX_SENT && ex->body_sent) {
+        exchange_meter(ex, true, 0); /* the replica works on the prompt already */
+    }
+
     if (drain_ms == 0) {
         exchange_end(ex);
         return;
     }
+    exchange_settle(ex);
     exchange_drop_body(ex);
     if (ex->has_slot) {
         ledger_drain(ex->engine->house->ledger, ex->ticket);

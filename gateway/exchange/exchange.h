@@ -15,7 +15,7 @@
 
 struct exchange;
 
-enum { ANSWER_MAX_FIELDS = 8 };
+enum { ANSWER_MAX_FIELDS = 16 };
 
 struct answer_field {
     const char *name; /* static */

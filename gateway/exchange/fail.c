@@ -81,6 +81,15 @@ static const struct failure table[CE_COUNT] = {
     [CE_ADMIN_FORBIDDEN] = {403, NULL, "This operation is reserved to the operator of the gateway.",
                             false},
     [CE_AUTH_FLOOD] = {401, NULL, credential_sentence, true},
+    [CE_LIMIT_REQUESTS] = {429, "rate_limit_exceeded", "Too many requests: the limit is @.", false},
+    [CE_LIMIT_TOKENS] = {429, "rate_limit_exceeded", "Too many tokens: the limit is @.", false},
+    [CE_LIMIT_BUDGET] = {429, "insufficient_quota", "The token budget is used up: it is @.", false},
+    [CE_LIMIT_PROMPT] = {413, "context_length_exceeded",
+                         "The prompt alone is larger than a limit allows: @. Please shorten it.",
+                         false},
+    [CE_LIMIT_STORE] = {503, NULL,
+                        "The gateway has no room to count another user. Please try again later.",
+                        false},
     [CE_QUEUE_TENANT_FULL] = {429, NULL,
                               "Too many of your requests are waiting already. Please try again in "
                               "a few seconds.",
@@ -146,6 +155,7 @@ static const char *retry_after(enum corral_err err)
     case CE_QUEUE_FULL:
     case CE_NO_REPLICA:
     case CE_BODY_MEMORY:
+    case CE_LIMIT_STORE:
     case CE_NO_MEMORY:
     case CE_DRAINING:
     case CE_SHUTDOWN:
@@ -175,6 +185,11 @@ static size_t error_fields(enum corral_err err, unsigned status, struct slice de
     return n;
 }
 
+static bool is_limit(enum corral_err err)
+{
+    return err >= CE_LIMIT_REQUESTS && err <= CE_LIMIT_PROMPT;
+}
+
 void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail)
 {
     const struct failure *f = exchange_failure(err);
@@ -186,6 +201,8 @@ void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice
     ex->reason = err;
     struct slice message = compose(f->sentence, detail, sentence, sizeof(sentence));
     size_t field_count = error_fields(err, f->status, detail, fields);
+
+    field_count += exchange_limit_fields(ex, is_limit(err), fields + field_count);
 
     if (dialect_error_body(dialect, f->status, f->code, message,
                            slice_of(ex->request_id, REQUEST_ID_BYTES), &body) != CE_OK) {

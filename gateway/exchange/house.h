@@ -10,6 +10,7 @@
 
 #include "base/intern.h"
 #include "config/snapshot.h"
+#include "limit/limit.h"
 #include "net/source_count.h"
 #include "net/worker.h"
 #include "obs/log.h"
@@ -39,6 +40,8 @@ struct house {
     struct intern *tenants;
     struct intern *models;
     struct intern *replicas;
+    struct intern *limits; /* names of limits, for metrics */
+    struct limiter *limiter;
     struct source_count *sources;
     atomic_size_t body_bytes; /* of request bodies held by all workers */
     atomic_uint connections;  /* open client connections */

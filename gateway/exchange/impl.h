@@ -2,13 +2,15 @@
  * The exchange's inside: shared by the files of exchange/ only.
  *
  * exchange.c: states, timeouts, the ways in and out. steps.c: from the head to a slot. dispatch.c:
- * the request to the replica. relay.c: its answer to the client. answer.c: what corral says itself.
+ * the request to the replica. relay.c: its answer to the client. limits.c: how much. answer.c: what
+ * corral says itself.
  * fail.c: the table of errors. account.c: the access line and the counters.
  */
 #ifndef CORRAL_EXCHANGE_IMPL_H
 #define CORRAL_EXCHANGE_IMPL_H
 
 #include "exchange/exchange.h"
+#include "limit/limit.h"
 #include "ollama/request.h"
 #include "ollama/stream.h"
 
@@ -55,6 +57,10 @@ struct exchange {
     size_t body_counted; /* bytes of it in house.body_bytes */
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */
+
+    /* how much; both in the arena, NULL when the tenant has no limits */
+    struct limit_verdict *verdict;
+    struct limit_grant *grant; /* until it is settled */
 
     /* the queue and the upstream */
     struct ticket_ref ticket;
@@ -119,6 +125,20 @@ void exchange_on_end(struct call *c);
 /** The upstream broke after its head. */
 void exchange_upstream_cut(struct exchange *ex, enum corral_err why);
 void exchange_charge(struct exchange *ex, bool all);
+
+/* limits.c */
+/** Reserve. False: refused, the client has its answer and the exchange has ended. */
+bool exchange_limit(struct exchange *ex);
+/** Tokens went by. */
+void exchange_meter(struct exchange *ex, bool prompt, uint64_t output);
+/** The last of the limits: charge what was used, give back the rest. May be called again. */
+void exchange_settle(struct exchange *ex);
+/** The answer's fields about limits; at most LIMIT_FIELDS_MAX. Returns how many. */
+size_t exchange_limit_fields(struct exchange *ex, bool refused, struct answer_field *out);
+/** Tokens of the prompt, from its bytes. */
+uint64_t exchange_prompt_estimate(const struct exchange *ex);
+/** GET /corral/v1/usage: one's own limits and where they stand. */
+void exchange_answer_usage(struct exchange *ex);
 
 /* answer.c */
 void exchange_answer_json(struct exchange *ex, unsigned status, struct slice body,

@@ -1,8 +1,9 @@
 #include "base/clock.h"
 #include "exchange/impl.h"
 #include "ollama/dialect.h"
+#include "ollama/ending.h"
 
-enum { CHARGE_BATCH_CHUNKS = 16 };
+enum { CHARGE_BATCH_CHUNKS = 16, ENDING_MAX_BYTES = 16 * 1024 };
 
 static bool type_is(struct slice type, const char *media)
 {
@@ -37,6 +38,7 @@ static void respond(struct exchange *ex, const struct http_response_head *head, 
     if (head->status == 503) {
         add_field(&a, "Retry-After", SLICE_LITERAL("5"));
     }
+    a.field_count += exchange_limit_fields(ex, false, a.fields + a.field_count);
     ex->responded = true;
     ex->status = head->status;
     ex->client.ops->respond(ex->client.client, &a);
@@ -84,6 +86,12 @@ void exchange_on_head(struct call *c, const struct http_response_head *head)
     ex->passing_error = head->status != 200;
     stream_init(&ex->stream, ex->route, streaming, ex->info.usage_injected);
     ex->stream_ready = true;
+    if (ex->info.output_bound >= 0) {
+        stream_bound(&ex->stream, (uint64_t)ex->info.output_bound);
+    }
+    if (!ex->passing_error) {
+        exchange_meter(ex, true, 0);
+    }
     exchange_set_state(ex, EX_RELAY, ex->snapshot->settings.timeouts.stream_silence_s * 1000);
     respond(ex, head, type, streaming);
 }
@@ -105,6 +113,7 @@ void exchange_charge(struct exchange *ex, bool all)
 
     if (ex->has_slot && (fresh >= CHARGE_BATCH_CHUNKS || (all && fresh > 0))) {
         ledger_charge(ex->engine->house->ledger, ex->ticket, (uint32_t)fresh);
+        exchange_meter(ex, false, fresh);
         ex->charged_chunks = ex->stream.chunks;
     }
 }
@@ -116,6 +125,35 @@ static void note_gap(struct exchange *ex, uint64_t chunks_before)
 
         metrics_observe(ex->engine->metrics, M_INTER_TOKEN, now_us - ex->last_chunk_us);
         ex->last_chunk_us = now_us;
+    }
+}
+
+/*
+ * The replica goes on where it should have stopped: its answer ends here, as one that ran into its
+ * length (CONTRACTS "Answers").
+ */
+static void end_at_bound(struct exchange *ex)
+{
+    const struct ending ending = {
+        .prompt_tokens = exchange_prompt_estimate(ex),
+        .output_tokens = ex->stream.chunks,
+        .wall_ms = clock_wall_ms(),
+        .usage_asked = ex->info.client_asked_usage,
+    };
+    struct buf last = buf_make(ENDING_MAX_BYTES);
+    enum corral_err err = ending_write(&ex->stream, &ending, &last);
+
+    if (err == CE_OK) {
+        write_to_client(ex, buf_slice(&last));
+    }
+    buf_finish(&last);
+    call_drop(ex->call);
+    ex->call = NULL;
+    ex->reason = CE_OUTPUT_BOUND;
+    if (err != CE_OK || ex->write_failed) {
+        exchange_cut(ex, CE_NO_MEMORY);
+    } else {
+        exchange_finish(ex);
     }
 }
 
@@ -135,6 +173,10 @@ void exchange_on_body(struct call *c, struct slice bytes)
     }
     note_gap(ex, chunks_before);
     exchange_charge(ex, false);
+    if (ex->stream.over) {
+        end_at_bound(ex);
+        return;
+    }
     deadline_set(&w->wheel, &ex->deadline, w->now_ms,
                  ex->snapshot->settings.timeouts.stream_silence_s * 1000);
 }

@@ -258,6 +258,12 @@ void exchange_body_ready(struct exchange *ex)
         exchange_fail(ex, CE_ADMIN_FORBIDDEN);
         return;
     }
+    if (!exchange_limit(ex)) {
+        return;
+    }
+    if (ex->verdict != NULL && ex->verdict->output_bound != LIMIT_NO_BOUND) {
+        request_rebound(ex->route, body, &rules, ex->verdict->output_bound, &ex->arena, &ex->info);
+    }
     exchange_admit(ex, LEDGER_NO_REPLICA);
 }
 
@@ -304,7 +310,7 @@ void exchange_admit(struct exchange *ex, int64_t except_replica)
         .worker = e->worker->index,
         .tenant = ex->principal.tenant->id,
         .model = ex->model,
-        .input_tokens = (uint32_t)((ex->info.prompt_bytes + 3) / 4),
+        .input_tokens = (uint32_t)exchange_prompt_estimate(ex),
         .except_replica = except_replica,
     };
     enum corral_err err = ledger_enter(e->house->ledger, &request, &ref, &grant);

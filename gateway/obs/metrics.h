@@ -19,6 +19,7 @@ enum metric {
     M_REQUESTS,
     M_AUTH_FAILURES,
     M_LIMITED,
+    M_SHADOW_LIMITED,
     M_QUEUE_WAIT,
     M_LOAD_WAIT,
     M_TTFT,
@@ -48,6 +49,7 @@ enum metric_label {
     ML_PHASE,
     ML_DIALECT,
     ML_RESULT,
+    ML_LIMIT,
 };
 
 enum { METRICS_PLACES = 8192, METRICS_LABELS = 3, METRICS_BUCKETS = 16 };

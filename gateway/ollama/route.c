@@ -35,6 +35,7 @@ static const struct route routes[] = {
     /*   id              path                     class      verb      dialect    parameter */
     READ(ROOT,           "/",                     LOCAL,     NONE,     NATIVE,    NONE),
     READ(VERSION,        "/api/version",          LOCAL,     NONE,     NATIVE,    NONE),
+    READ(USAGE,          "/corral/v1/usage",      LOCAL,     NONE,     NATIVE,    NONE),
     READ(TAGS,           "/api/tags",             MERGED,    LIST,     NATIVE,    NONE),
     READ(PS,             "/api/ps",               MERGED,    LIST,     NATIVE,    NONE),
     READ(V1_MODELS,      "/v1/models",            MERGED,    LIST,     OPENAI,    NONE),

@@ -91,6 +91,7 @@ enum route_id {
     ROUTE_ID_DELETE,
     ROUTE_ID_BLOB_HEAD,
     ROUTE_ID_BLOB_PUT,
+    ROUTE_ID_USAGE, /* corral's own */
     ROUTE_ID_OFF,
 };
 

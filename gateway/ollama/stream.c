@@ -20,7 +20,19 @@ void stream_init(struct stream *s, const struct route *route, bool streaming, bo
     *s = (struct stream){.route = route, .held = buf_make(STREAM_EVENT_MAX)};
     s->framed = streaming && route->stream != ROUTE_STREAM_NEVER;
     s->strips = s->framed && strip_usage && openai;
+    s->chunks_max = UINT64_MAX;
     stream_facts_init(s, s->framed);
+}
+
+void stream_bound(struct stream *s, uint64_t chunks)
+{
+    s->chunks_max = s->framed ? chunks : UINT64_MAX;
+}
+
+/* Whether an event waits until it is whole before it goes on. */
+static bool holds(const struct stream *s)
+{
+    return s->strips || s->chunks >= s->chunks_max;
 }
 
 static void write_out(struct stream_sink sink, struct slice bytes)
@@ -142,8 +154,8 @@ static bool hold(struct stream *s, struct slice bytes)
 /* An event ended at `end` of the input, and usage is to be taken out of it. */
 static void strip_event(struct stream *s, struct out *o, size_t end, unsigned facts)
 {
-    bool drop = is_usage_only(facts);
-    bool edit = !drop && s->route->stream == ROUTE_STREAM_COMPLETIONS &&
+    bool drop = s->strips && is_usage_only(facts);
+    bool edit = s->strips && !drop && s->route->stream == ROUTE_STREAM_COMPLETIONS &&
                 (facts & (FACT_MEMBER | FACT_BROKEN)) == FACT_MEMBER;
     struct slice part = slice_of(o->in.ptr + o->event, end - o->event);
 
@@ -166,14 +178,30 @@ static void strip_event(struct stream *s, struct out *o, size_t end, unsigned fa
     buf_clear(&s->held);
 }
 
+/* This event is one too many: it and all behind it stay here. */
+static void stop_before(struct stream *s, struct out *o)
+{
+    flush_run(o, o->event);
+    o->run = o->in.len;
+    buf_clear(&s->held);
+    s->chunks--;
+    s->over = true;
+    s->inside = false;
+}
+
 static void event_end(struct stream *s, struct out *o, size_t end)
 {
+    bool held = holds(s);
     bool done = s->data_len == 6 && memcmp(s->data, "[DONE]", 6) == 0;
     bool openai = s->route->dialect == DIALECT_OPENAI;
 
     s->facts |= done && openai && s->route->stream != ROUTE_STREAM_RESPONSES ? FACT_LAST : 0u;
     unsigned facts = stream_facts_settle(s);
-    if (s->strips) {
+    if (s->chunks > s->chunks_max) {
+        stop_before(s, o);
+        return;
+    }
+    if (held) {
         strip_event(s, o, end, facts);
     }
     s->inside = false;
@@ -232,7 +260,7 @@ static void feed_sse(struct stream *s, struct out *o)
 {
     size_t at = 0;
 
-    while (at < o->in.len) {
+    while (at < o->in.len && !s->over) {
         char c = o->in.ptr[at];
 
         if (c == '\n' && s->after_cr) {
@@ -256,7 +284,7 @@ static void feed_ndjson(struct stream *s, struct out *o)
 {
     size_t at = 0;
 
-    while (at < o->in.len) {
+    while (at < o->in.len && !s->over) {
         struct slice rest = slice_of(o->in.ptr + at, o->in.len - at);
         size_t len = slice_find(rest, '\n');
 
@@ -287,7 +315,7 @@ void stream_feed(struct stream *s, struct slice in, struct stream_sink sink)
 {
     struct out o = {.in = in, .sink = sink};
 
-    if (in.len == 0) {
+    if (in.len == 0 || s->over) {
         return;
     }
     s->any_byte = true;
@@ -298,12 +326,22 @@ void stream_feed(struct stream *s, struct slice in, struct stream_sink sink)
     } else {
         feed_sse(s, &o);
     }
-    if (!s->strips || s->passing) {
+    if (s->over) {
+        return;
+    }
+    if (!holds(s) || s->passing) {
         flush_run(&o, in.len);
         return;
     }
     flush_run(&o, o.event);
-    if (!hold(s, slice_of(in.ptr + o.event, in.len - o.event))) {
+    if (hold(s, slice_of(in.ptr + o.event, in.len - o.event))) {
+        return;
+    }
+    if (s->chunks >= s->chunks_max) { /* too long to know whether it may pass: it may not */
+        buf_clear(&s->held);
+        s->inside = false;
+        s->over = true;
+    } else {
         write_out(sink, buf_slice(&s->held));
         buf_clear(&s->held);
         flush_run(&o, in.len);
@@ -338,7 +376,7 @@ void stream_end(struct stream *s, struct stream_sink sink)
 
 void stream_cut(struct stream *s, struct stream_sink sink)
 {
-    bool went_by = s->framed && s->inside && (!s->strips || s->passing);
+    bool went_by = s->framed && s->inside && (!holds(s) || s->passing);
 
     if (went_by) {
         write_out(sink, s->route->stream == ROUTE_STREAM_NDJSON ? SLICE_LITERAL("\n")

@@ -36,6 +36,7 @@ struct stream {
     bool complete;        /* the dialect's last event was seen whole */
     bool saw_error_event; /* the upstream told of a failure inside a 200 */
     bool broken;          /* an event is no JSON; bytes still pass */
+    bool over;            /* an event with output came after the last that may pass: held back */
     bool has_prompt_tokens;
     bool has_output_tokens;
     uint64_t prompt_tokens; /* as Ollama counted; valid when has_... */
@@ -57,6 +58,7 @@ struct stream {
     bool begun; /* messages: message_start was seen */
 
     /* private */
+    uint64_t chunks_max; /* stream_bound */
     struct watch watch;
     struct buf held;      /* owned; bytes of an event not yet let go */
     const uint8_t *roles; /* of the watch's paths */
@@ -83,6 +85,13 @@ struct stream {
  *                     /v1/completions only.
  */
 void stream_init(struct stream *s, const struct route *route, bool streaming, bool strip_usage);
+
+/**
+ * Let `chunks` events with output pass; framed streams only. From then on events are held until
+ * they are whole: one without output passes, one with output sets `over` and nothing passes any
+ * more. ollama/ending.h writes what then belongs behind.
+ */
+void stream_bound(struct stream *s, uint64_t chunks);
 
 /** Pass on the next bytes of the body. Calls the sink, which must not touch the stream. */
 void stream_feed(struct stream *s, struct slice in, struct stream_sink sink);

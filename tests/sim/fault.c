@@ -30,6 +30,7 @@ static const char *const names[FAULT_COUNT] = {
     [FAULT_IDLE_BYTES] = "idle_bytes",
     [FAULT_EXTRA_HEADERS] = "extra_headers",
     [FAULT_ZERO_COUNTS] = "zero_counts",
+    [FAULT_OVERRUN] = "overrun",
     [FAULT_GIANT_LINE] = "giant_line",
     [FAULT_BATCH] = "batch",
     [FAULT_DRIBBLE] = "dribble",

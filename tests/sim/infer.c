@@ -187,6 +187,11 @@ static void set_limit(struct job *job, double asked)
         job->limit = conf->stop_tokens;
         job->length_ended = false;
     }
+    const struct fault *more = plan_get(&job->conn->plan, FAULT_OVERRUN);
+
+    if (more != NULL) {
+        job->limit += more->n;
+    }
 }
 
 static void set_prompt(struct job *job, size_t bytes, int64_t overhead)

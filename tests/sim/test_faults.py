@@ -254,6 +254,11 @@ def test_zero_counts(faulty):
     assert post(sim, "/v1/chat/completions", body).json["usage"]["total_tokens"] == 0
 
 
+def test_overrun(faulty):
+    last = post(faulty("overrun", n=7), "/api/chat", chat()).lines[-1]
+    assert last["eval_count"] == chat()["options"]["num_predict"] + 7
+
+
 def test_giant_line(faulty):
     answer = post(faulty("giant_line", n=500000, after_chunks=1), "/api/chat", chat())
     assert len(answer.chunks[1]) > 500000 and len(answer.lines) == 5

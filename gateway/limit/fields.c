@@ -1,0 +1,208 @@
+#include "limit/fields.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "base/mem.h"
+
+enum {
+    NUMBER_BYTES = 24,
+    POLICY_MAX = 2048,
+    LONG_WAIT_MS = 60 * 1000, /* SDKs wait no longer than this: they shall not try in vain */
+};
+
+/* A writer of short texts; the values here are numbers and checked names. */
+struct text {
+    char *at;
+    char *end;
+};
+
+static void put(struct text *t, struct slice s)
+{
+    size_t room = (size_t)(t->end - t->at);
+    size_t n = s.len < room ? s.len : room;
+
+    memcpy(t->at, s.ptr, n);
+    t->at += n;
+}
+
+static void put_u64(struct text *t, uint64_t n)
+{
+    char digits[NUMBER_BYTES];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    put(t, slice_of(digits + at, sizeof(digits) - at));
+}
+
+static uint64_t seconds(uint64_t ms)
+{
+    return (ms + 999) / 1000;
+}
+
+static uint64_t quota(const struct limit_rule *r)
+{
+    return r->requests > 0 ? r->requests : r->tokens;
+}
+
+char *limit_policy_text(const struct limit_rule *rules, size_t count)
+{
+    struct buf text = buf_make(POLICY_MAX);
+    enum corral_err err = CE_OK;
+
+    for (size_t i = 0; i < count && err == CE_OK; i++) {
+        if (!rules[i].shadow) {
+            err =
+                buf_printf(&text, "%s\"%s\";q=%" PRIu64 ";w=%" PRIu64, text.len == 0 ? "" : ", ",
+                           rules[i].name, quota(&rules[i]), limit_rule_length_ms(&rules[i]) / 1000);
+        }
+    }
+    struct slice whole = buf_slice(&text);
+    char *copy = err == CE_OK && whole.len > 0 ? xstrndup(whole.ptr, whole.len) : NULL;
+
+    buf_finish(&text);
+    return copy;
+}
+
+static void put_level(struct text *t, const struct limit_level *level)
+{
+    put(t, SLICE_LITERAL("\""));
+    put(t, slice_str(level->rule->name));
+    put(t, SLICE_LITERAL("\";r="));
+    put_u64(t, level->remaining);
+    put(t, SLICE_LITERAL(";t="));
+    put_u64(t, seconds(level->reset_ms));
+}
+
+/* As OpenAI's fields have it: "17s", "6m0s". */
+static void put_duration(struct text *t, uint64_t ms)
+{
+    uint64_t s = seconds(ms);
+
+    if (s >= 3600) {
+        put_u64(t, s / 3600);
+        put(t, SLICE_LITERAL("h"));
+    }
+    if (s >= 60) {
+        put_u64(t, s / 60 % 60);
+        put(t, SLICE_LITERAL("m"));
+    }
+    put_u64(t, s % 60);
+    put(t, SLICE_LITERAL("s"));
+}
+
+struct output {
+    struct limit_field *fields;
+    size_t count;
+    struct text text;
+    char *begun;
+};
+
+static void end_field(struct output *o, const char *name)
+{
+    o->fields[o->count++] =
+        (struct limit_field){name, slice_of(o->begun, (size_t)(o->text.at - o->begun))};
+    o->begun = o->text.at;
+}
+
+static void tell_level(struct output *o, const struct limit_level *level,
+                       const char *const names[static 3])
+{
+    if (level->rule == NULL) {
+        return;
+    }
+    put_u64(&o->text, quota(level->rule));
+    end_field(o, names[0]);
+    put_u64(&o->text, level->remaining);
+    end_field(o, names[1]);
+    put_duration(&o->text, level->reset_ms);
+    end_field(o, names[2]);
+}
+
+static void tell_rate_limit(struct output *o, const struct limit_verdict *v)
+{
+    if (v->requests.rule != NULL) {
+        put_level(&o->text, &v->requests);
+    }
+    if (v->tokens.rule != NULL) {
+        put(&o->text, v->requests.rule != NULL ? SLICE_LITERAL(", ") : SLICE_LITERAL(""));
+        put_level(&o->text, &v->tokens);
+    }
+    if (o->text.at > o->begun) {
+        end_field(o, "RateLimit");
+    }
+}
+
+size_t limit_fields(const struct limit_verdict *v, const char *policy, bool refused,
+                    struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX])
+{
+    enum { ROOM = 2 * (LIMIT_NAME_MAX + 16) + 12 * NUMBER_BYTES };
+    static const char *const of_requests[] = {"x-ratelimit-limit-requests",
+                                              "x-ratelimit-remaining-requests",
+                                              "x-ratelimit-reset-requests"};
+    static const char *const of_tokens[] = {
+        "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"};
+    char *room = arena_alloc(arena, ROOM);
+    struct output o = {.fields = out, .text = {room, room + ROOM}, .begun = room};
+
+    if (policy != NULL) {
+        out[o.count++] = (struct limit_field){"RateLimit-Policy", slice_str(policy)};
+    }
+    tell_rate_limit(&o, v);
+    tell_level(&o, &v->requests, of_requests);
+    tell_level(&o, &v->tokens, of_tokens);
+    if (refused && v->wait_ms > 0) {
+        put_u64(&o.text, seconds(v->wait_ms));
+        end_field(&o, "Retry-After");
+    }
+    if (refused && (v->wait_ms > LONG_WAIT_MS || v->wait_ms == 0)) {
+        out[o.count++] = (struct limit_field){"x-should-retry", SLICE_LITERAL("false")};
+    }
+    return o.count;
+}
+
+static const char *plural(uint64_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+void limit_rule_describe(const struct limit_rule *r, char out[static LIMIT_SENTENCE_BYTES])
+{
+    static const char *const whose[] = {"", " for each user", " for each model",
+                                        " for each user and model"};
+    static const char *const calendars[] = {"", "for each day", "for each month"};
+    char window[64];
+
+    if (r->calendar != LIMIT_NO_CALENDAR) {
+        snprintf(window, sizeof(window), "%s", calendars[r->calendar]);
+    } else {
+        snprintf(window, sizeof(window), "in %" PRIu64 " second%s", r->window_s,
+                 plural(r->window_s));
+    }
+    snprintf(out, LIMIT_SENTENCE_BYTES, "%" PRIu64 " %s%s %s%s (\"%s\")", quota(r),
+             r->requests > 0 ? "request" : "token", plural(quota(r)), window, whose[r->per & 3u],
+             r->name);
+}
+
+void limit_wait_describe(uint64_t wait_ms, char out[static LIMIT_SENTENCE_BYTES])
+{
+    static const struct {
+        uint64_t seconds;
+        const char *name;
+    } units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
+    uint64_t s = seconds(wait_ms);
+    size_t i = 0;
+
+    s = s == 0 ? 1 : s;
+    while (s < 2 * units[i].seconds && units[i].seconds > 1) {
+        i++;
+    }
+    uint64_t n = (s + units[i].seconds - 1) / units[i].seconds;
+
+    snprintf(out, LIMIT_SENTENCE_BYTES, "%" PRIu64 " %s%s", n, units[i].name, plural(n));
+}

@@ -1,0 +1,41 @@
+/**
+ * What an answer tells of the limits: RateLimit and RateLimit-Policy (IETF draft
+ * httpapi-ratelimit-headers), x-ratelimit-* as OpenAI's clients read them, Retry-After (RFC 9110
+ * section 10.2.3) and x-should-retry as OpenAI's and Anthropic's clients read it. Pure.
+ */
+#ifndef CORRAL_LIMIT_FIELDS_H
+#define CORRAL_LIMIT_FIELDS_H
+
+#include "base/arena.h"
+#include "limit/limit.h"
+
+enum { LIMIT_FIELDS_MAX = 10, LIMIT_SENTENCE_BYTES = 256 };
+
+struct limit_field {
+    const char *name;   /* static */
+    struct slice value; /* in the arena, or as given */
+};
+
+/**
+ * The value of RateLimit-Policy for a tenant's rules: `"rpm";q=60;w=60, "daily";q=100000;w=86400`.
+ * Shadow rules are not told. NULL when there is nothing to tell; caller owns.
+ */
+char *limit_policy_text(const struct limit_rule *rules, size_t count);
+
+/**
+ * The fields of an answer.
+ *
+ * @param policy   of limit_policy_text; may be NULL.
+ * @param refused  Retry-After is told too.
+ * @return how many of `out` were written.
+ */
+size_t limit_fields(const struct limit_verdict *v, const char *policy, bool refused,
+                    struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX]);
+
+/** For a person: `60 requests in 60 seconds for each user ("rpm")`. Into `out`, NUL-terminated. */
+void limit_rule_describe(const struct limit_rule *r, char out[static LIMIT_SENTENCE_BYTES]);
+
+/** "17 seconds", "5 minutes", "3 hours". Rounded up; into `out`, NUL-terminated. */
+void limit_wait_describe(uint64_t wait_ms, char out[static LIMIT_SENTENCE_BYTES]);
+
+#endif
