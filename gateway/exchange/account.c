@@ -41,10 +41,10 @@ static void log_tokens(struct log_line *line, const struct exchange *ex)
     if (!ex->stream_ready) {
         return;
     }
-    if (ex->stream.has_prompt_tokens) {
+    if (stream_told_prompt(&ex->stream)) {
         log_u64(line, "prompt_tokens", ex->stream.prompt_tokens);
     }
-    if (ex->stream.has_output_tokens) {
+    if (stream_told_output(&ex->stream)) {
         log_u64(line, "output_tokens", ex->stream.output_tokens);
     }
     log_u64(line, "chunks", ex->stream.chunks);
@@ -113,14 +113,15 @@ static void log_access(const struct exchange *ex, unsigned status, uint64_t now_
 static void count_tokens(const struct exchange *ex, uint32_t tenant)
 {
     struct metrics_table *m = ex->engine->metrics;
-    uint64_t output = ex->stream.has_output_tokens ? ex->stream.output_tokens : ex->stream.chunks;
+    uint64_t output =
+        stream_told_output(&ex->stream) ? ex->stream.output_tokens : ex->stream.chunks;
 
     if (!ex->stream_ready || ex->model == INTERN_NONE || ex->passing_error) {
         return;
     }
     metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_INPUT,
-                ex->stream.has_prompt_tokens ? ex->stream.prompt_tokens
-                                             : exchange_prompt_estimate(ex));
+                stream_told_prompt(&ex->stream) ? ex->stream.prompt_tokens
+                                                : exchange_prompt_estimate(ex));
     metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_OUTPUT, output);
 }
 

@@ -65,8 +65,8 @@ void exchange_release_slot(struct exchange *ex)
     if (ex->has_slot) {
         exchange_charge(ex, true);
         ledger_release(ledger, ex->ticket,
-                       as_count(ex->stream.has_prompt_tokens, ex->stream.prompt_tokens),
-                       as_count(ex->stream.has_output_tokens, ex->stream.output_tokens));
+                       as_count(stream_told_prompt(&ex->stream), ex->stream.prompt_tokens),
+                       as_count(stream_told_output(&ex->stream), ex->stream.output_tokens));
     } else {
         ledger_cancel(ledger, ex->ticket);
     }

@@ -134,8 +134,8 @@ void exchange_settle(struct exchange *ex)
     if (ex->passing_error) {
         counts = (struct limit_counts){0, 0};
     } else if (ex->stream_ready) {
-        counts.prompt = s->has_prompt_tokens ? (int64_t)s->prompt_tokens : -1;
-        counts.output = (int64_t)(s->has_output_tokens ? s->output_tokens : s->chunks);
+        counts.prompt = stream_told_prompt(s) ? (int64_t)s->prompt_tokens : -1;
+        counts.output = (int64_t)(stream_told_output(s) ? s->output_tokens : s->chunks);
     }
     limit_settle(ex->grant, counts, clock_wall_ms());
     ex->grant = NULL;

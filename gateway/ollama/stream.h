@@ -39,7 +39,7 @@ struct stream {
     bool over;            /* an event with output came after the last that may pass: held back */
     bool has_prompt_tokens;
     bool has_output_tokens;
-    uint64_t prompt_tokens; /* as Ollama counted; valid when has_... */
+    uint64_t prompt_tokens; /* as Ollama told last; see stream_told_prompt */
     uint64_t output_tokens;
     uint64_t chunks;       /* events that carried output so far */
     uint64_t output_bytes; /* decoded bytes of text, thinking and tool arguments so far */
@@ -104,6 +104,20 @@ void stream_end(struct stream *s, struct stream_sink sink);
  * ended, so that an error event behind it stands alone.
  */
 void stream_cut(struct stream *s, struct stream_sink sink);
+
+/**
+ * Whether Ollama's own counts are known. They stand only once the last event was seen: until then
+ * /v1/completions tells zeroes.
+ */
+static inline bool stream_told_prompt(const struct stream *s)
+{
+    return s->complete && s->has_prompt_tokens;
+}
+
+static inline bool stream_told_output(const struct stream *s)
+{
+    return s->complete && s->has_output_tokens;
+}
 
 /** Frees held memory; the struct is the caller's. Accepts a zeroed struct. */
 void stream_finish(struct stream *s);

@@ -35,6 +35,7 @@ static const struct knob knobs[] = {
     INT(slots, "1", "OLLAMA_NUM_PARALLEL: requests a model runs at once (embedding models: 1)"),
     INT(load_ms, "0", "time to load a model"),
     INT(prefill_ms, "0", "time from slot to first token"),
+    INT(prompt_extra, "0", "tokens of prompt more than its bytes suggest"),
     INT(prefill_us_per_token, "0", "more of it per prompt token"),
     INT(tokens, "16", "tokens of an answer when the request sets no limit (it then says 'stop')"),
     INT(stop_tokens, "0", "stop by itself after so many although more were asked; 0 = never"),

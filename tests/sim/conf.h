@@ -18,6 +18,7 @@ struct conf {
     int64_t slots;
     int64_t load_ms;
     int64_t prefill_ms;
+    int64_t prompt_extra;
     int64_t prefill_us_per_token;
     int64_t tokens;
     int64_t stop_tokens;

@@ -196,7 +196,7 @@ static void set_limit(struct job *job, double asked)
 
 static void set_prompt(struct job *job, size_t bytes, int64_t overhead)
 {
-    int64_t tokens = (int64_t)(bytes / 4) + overhead;
+    int64_t tokens = (int64_t)(bytes / 4) + overhead + job->sim->conf.prompt_extra;
 
     job->prompt_tokens = tokens > job->opts.num_ctx ? job->opts.num_ctx : tokens;
 }
