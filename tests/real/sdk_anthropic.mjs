@@ -33,8 +33,10 @@ await run({
   '401 stream': () => stream('wrong'), '401 list': () => models('wrong'),
   '403 model': () => chat('other'), '403 jwt': () => chat('jwt_other'), '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+  'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {
   'anthropic.AuthenticationError': Anthropic.AuthenticationError,
   'anthropic.PermissionDeniedError': Anthropic.PermissionDeniedError,
   'anthropic.NotFoundError': Anthropic.NotFoundError,
+  'anthropic.RateLimitError': Anthropic.RateLimitError,
 });

@@ -44,4 +44,5 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+  'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {});

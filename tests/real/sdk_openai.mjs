@@ -60,8 +60,10 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'), '404 retrieve': () => client('key').models.retrieve('missing'),
+  'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {
   'openai.AuthenticationError': OpenAI.AuthenticationError,
   'openai.PermissionDeniedError': OpenAI.PermissionDeniedError,
   'openai.NotFoundError': OpenAI.NotFoundError,
+  'openai.RateLimitError': OpenAI.RateLimitError,
 });

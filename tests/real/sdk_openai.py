@@ -73,4 +73,5 @@ sdk_run.run({
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
     "404 retrieve": lambda: client("key").models.retrieve("missing"),
+    "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
 })

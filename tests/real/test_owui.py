@@ -17,6 +17,8 @@ MODEL = "tiny:latest"
 CUT = "Response payload is not completed"
 LONG = "Tell me a very long story about a horse."
 QUEUE_FULL = "Too many of your requests are waiting already. Please try again in a few seconds."
+LIMITED = ('Too many requests: the limit is 1 request in 3600 seconds ("rph"). '
+           "Please try again in 60 minutes.")
 NO_VERB = "Your credential does not allow this operation (chat)."
 
 
@@ -146,6 +148,7 @@ def test_stop_while_waiting(page, webui, gateway):
 
 
 def refused(page, webui, gateway, sentence, shot):
+    """The sentence stands in the answer's box and in a toast, word for word."""
     say(page, "Say hello.", 40, webui)
     page.do("failed")
     time.sleep(0.3)
@@ -172,6 +175,16 @@ def test_refusal_of_a_tenant_without_the_right(page, webui, gateway):
     gateway.set_tenant("webui", verbs=["list", "show"])
     try:
         refused(page, webui, gateway, NO_VERB, "8-forbidden")
+    finally:
+        gateway.set_tenant("webui")
+
+
+def test_refusal_of_a_limit(page, webui, gateway):
+    gateway.set_tenant("webui", limits=[{"name": "rph", "requests": 1, "window_s": 3600}])
+    try:
+        answer = gateway.ask(h1.post("/api/chat", harness.chat(), gateway.keys["webui"]))
+        assert answer.status == 200
+        refused(page, webui, gateway, LIMITED, "9-limited")
     finally:
         gateway.set_tenant("webui")
 

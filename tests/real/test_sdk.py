@@ -33,6 +33,7 @@ def told(gateway):
     return {
         "base": gateway.url, "model": "tiny", "embed": "embed",
         "key": key, "narrow": gateway.keys["narrow"], "other": gateway.keys["elsewhere"],
+        "limited": gateway.keys["limited"], "budget": gateway.keys["budget"],
         "wrong": "ck_" + "A" * 43, "jwt": token,
         "jwt_other": gateway.tokens.mint("full", "--models", "embed*"),
         "expired": gateway.tokens.expired("full"), "forged": gateway.tokens.forged(token),
