@@ -118,6 +118,15 @@ static void head(struct scrape *s, const char *name, const char *kind, const cha
     }
 }
 
+static void write_one(struct scrape *s, const char *name, const char *kind, const char *help,
+                      uint64_t value)
+{
+    head(s, name, kind, help);
+    if (s->err == CE_OK) {
+        s->err = buf_printf(s->out, "%s %llu\n", name, (unsigned long long)value);
+    }
+}
+
 static void write_expiry(struct scrape *s)
 {
     struct snapshot *snapshot = house_snapshot(&s->app->house);
@@ -137,6 +146,7 @@ static void write_expiry(struct scrape *s)
 static void write_gauges(struct scrape *s)
 {
     struct house *h = &s->app->house;
+    struct limit_totals limits = limiter_totals(h->limiter);
 
     head(s, "corral_slots", "gauge", "Slots by replica, model and state.");
     ledger_each_row(h->ledger, each_row, s);
@@ -146,21 +156,16 @@ static void write_gauges(struct scrape *s)
          "Service given to each tenant: prompt tokens plus twice the output tokens.");
     ledger_each_tenant(h->ledger, each_service, s);
     write_expiry(s);
-    head(s, "corral_open_connections", "gauge", "Client connections open now.");
-    if (s->err == CE_OK) {
-        s->err = buf_printf(s->out, "corral_open_connections %u\n",
-                            atomic_load_explicit(&h->connections, memory_order_relaxed));
-    }
-    head(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.");
-    if (s->err == CE_OK) {
-        s->err = buf_printf(s->out, "corral_body_bytes %zu\n",
-                            atomic_load_explicit(&h->body_bytes, memory_order_relaxed));
-    }
-    head(s, "corral_log_dropped_total", "counter", "Log lines lost: ring full or target failing.");
-    if (s->err == CE_OK) {
-        s->err = buf_printf(s->out, "corral_log_dropped_total %llu\n",
-                            (unsigned long long)logger_dropped(s->app->logger));
-    }
+    write_one(s, "corral_open_connections", "gauge", "Client connections open now.",
+              atomic_load_explicit(&h->connections, memory_order_relaxed));
+    write_one(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.",
+              atomic_load_explicit(&h->body_bytes, memory_order_relaxed));
+    write_one(s, "corral_limit_counters", "gauge", "Counters of limits in use, over all tenants.",
+              limits.counters);
+    write_one(s, "corral_limit_reservations", "gauge",
+              "Requests whose tokens are reserved and not settled yet.", limits.grants);
+    write_one(s, "corral_log_dropped_total", "counter",
+              "Log lines lost: ring full or target failing.", logger_dropped(s->app->logger));
     head(s, "corral_build_info", "gauge", "Version and commit.");
     if (s->err == CE_OK) {
         s->err = buf_printf(s->out, "corral_build_info{version=\"%s\",commit=\"%s\"} 1\n",

@@ -229,8 +229,8 @@ static const struct key_spec limit_keys[] = {
      .fallback = "2048", .sentence = "Inputs of one embedding request; 413 above it."},
     {"default_output_tokens", KEY_U32, AT(struct settings, limits.default_output_tokens), .min = 1,
      .max = 16777216, .fallback = "1024",
-     .sentence = "Output that is reserved, and asked of the replica, when a token limit applies and "
-                 "the request names no maximum."},
+     .sentence = "Output that is reserved, and asked of the replica, when a token limit applies "
+                 "and the request names no maximum."},
     {"counters_per_tenant", KEY_U32, AT(struct settings, limits.counters_per_tenant), .min = 64,
      .max = 16777216, .restart = true, .fallback = "262144",
      .sentence = "Counters that the limits of one tenant may have in use: one for each rule, user "

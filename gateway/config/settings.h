@@ -71,7 +71,7 @@ struct settings {
     struct tls_files *certificates; /* owned, strings too */
     size_t certificate_count;
     struct auth_settings auth;
-    char *state_dir; /* owned; NULL: nothing is kept */
+    char *state_dir;               /* owned; NULL: nothing is kept */
     struct model_settings *models; /* owned */
     size_t model_count;
     struct replica_settings *replicas; /* owned */

@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "exchange/impl.h"
+#include "exchange/limits.h"
 
 enum { STATUS_CLIENT_CLOSED = 499, DIRECTION_INPUT = 0, DIRECTION_OUTPUT = 1 };
 

@@ -1,4 +1,5 @@
 #include "exchange/impl.h"
+#include "exchange/limits.h"
 #include "ollama/catalog.h"
 
 enum { MERGED_MAX_BYTES = 16 * 1024 * 1024, MERGED_MAX_REPLICAS = 256 };

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "exchange/impl.h"
+#include "exchange/limits.h"
 
 static const uint16_t legal_next[EX_STATE_COUNT] = {
     [EX_START] = 1u << EX_BODY | 1u << EX_ANSWERED | 1u << EX_SENT | 1u << EX_DONE,

@@ -1,6 +1,8 @@
 #include <stdio.h>
 
+#include "exchange/fail.h"
 #include "exchange/impl.h"
+#include "exchange/limits.h"
 #include "ollama/dialect.h"
 
 /*

@@ -3,8 +3,7 @@
  *
  * exchange.c: states, timeouts, the ways in and out. steps.c: from the head to a slot. dispatch.c:
  * the request to the replica. relay.c: its answer to the client. limits.c: how much. answer.c: what
- * corral says itself.
- * fail.c: the table of errors. account.c: the access line and the counters.
+ * corral says itself. fail.c: the table of errors. account.c: the access line and the counters.
  */
 #ifndef CORRAL_EXCHANGE_IMPL_H
 #define CORRAL_EXCHANGE_IMPL_H
@@ -126,20 +125,6 @@ void exchange_on_end(struct call *c);
 void exchange_upstream_cut(struct exchange *ex, enum corral_err why);
 void exchange_charge(struct exchange *ex, bool all);
 
-/* limits.c */
-/** Reserve. False: refused, the client has its answer and the exchange has ended. */
-bool exchange_limit(struct exchange *ex);
-/** Tokens went by. */
-void exchange_meter(struct exchange *ex, bool prompt, uint64_t output);
-/** The last of the limits: charge what was used, give back the rest. May be called again. */
-void exchange_settle(struct exchange *ex);
-/** The answer's fields about limits; at most LIMIT_FIELDS_MAX. Returns how many. */
-size_t exchange_limit_fields(struct exchange *ex, bool refused, struct answer_field *out);
-/** Tokens of the prompt, from its bytes. */
-uint64_t exchange_prompt_estimate(const struct exchange *ex);
-/** GET /corral/v1/usage: one's own limits and where they stand. */
-void exchange_answer_usage(struct exchange *ex);
-
 /* answer.c */
 void exchange_answer_json(struct exchange *ex, unsigned status, struct slice body,
                           const struct answer_field *fields, size_t field_count, bool close);
@@ -147,20 +132,12 @@ void exchange_answer_local(struct exchange *ex);
 void exchange_answer_merged(struct exchange *ex);
 
 /* fail.c */
-struct failure {
-    unsigned status;
-    const char *code;     /* OpenAI's `code`; NULL: by status */
-    const char *sentence; /* '@' stands for the detail */
-    bool close;           /* the connection cannot be trusted or read on */
-};
-const struct failure *exchange_failure(enum corral_err err);
 /** Answer an error in the caller's dialect, log and count it, end the exchange. */
 void exchange_fail(struct exchange *ex, enum corral_err err);
 /** With a detail for the sentence (a model, a field, an Allow list). */
 void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail);
 /** Append the in-stream error event of this exchange's route. */
 void exchange_error_event(struct exchange *ex, enum corral_err err);
-bool corral_err_is_auth(enum corral_err err);
 
 /* account.c */
 void exchange_account(struct exchange *ex);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
-#include "exchange/impl.h"
+#include "exchange/limits.h"
 #include "limit/fields.h"
 
 enum { USAGE_MAX_BYTES = 1024 * 1024, USAGE_MAX_MODELS = 256, BYTES_PER_TOKEN = 4 };

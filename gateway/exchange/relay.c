@@ -1,5 +1,6 @@
 #include "base/clock.h"
 #include "exchange/impl.h"
+#include "exchange/limits.h"
 #include "ollama/dialect.h"
 #include "ollama/ending.h"
 

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "exchange/impl.h"
+#include "exchange/limits.h"
 
 /* traceparent of W3C Trace Context, version 00: two digits, 32, 16 and 2 hex digits. */
 static bool traceparent_ok(struct slice s)

@@ -54,7 +54,7 @@ struct counter_key limiter_key(const struct limiter *l, const struct limit_rule 
     };
     char text[ROOM];
     size_t at = 0;
-    struct counter_key key;
+    struct counter_key key = {{0}};
 
     for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
         size_t most = ROOM / ARRAY_LEN(parts) - sizeof(uint16_t);

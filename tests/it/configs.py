@@ -14,6 +14,10 @@ def listener(fields):
     return "listeners: [{%s}]\n" % fields + T + R
 
 
+def rules(text):
+    return tenant("name: acme, limits: [%s]" % text)
+
+
 def tenant(fields):
     return L + "tenants: [{%s}]\n" % fields + R
 
@@ -100,6 +104,27 @@ BROKEN = {
     "tenant-other": (tenant("@name: other"), "reserved"),
     "server-name": (base("@server_names: [\"https://a\"]"), "not a host name"),
     "metrics-open": (base('metrics: {@address: "0.0.0.0:9464"}'), "only loopback"),
+    "limit-no-name": (rules("@{requests: 1, window_s: 1}"), 'the key "name" is missing'),
+    "limit-name": (rules('@{name: "a b", requests: 1, window_s: 1}'), "only letters"),
+    "limit-name-long": (rules('{@name: "%s", requests: 1, window_s: 1}' % ("a" * 33)), "1 to 32 bytes"),
+    "limit-neither": (rules("@{name: a, window_s: 1}"), "either requests or tokens"),
+    "limit-both": (rules("@{name: a, requests: 1, tokens: 1, window_s: 1}"),
+                   "either requests or tokens"),
+    "limit-no-window": (rules("@{name: a, tokens: 1}"), "either window_s or calendar"),
+    "limit-two-windows": (rules("@{name: a, tokens: 1, window_s: 1, calendar: day}"),
+                          "either window_s or calendar"),
+    "limit-calendar-requests": (rules("@{name: a, requests: 1, calendar: day}"),
+                                "calendar is for tokens"),
+    "limit-calendar": (rules("{name: a, tokens: 1, @calendar: week}"), "none of: none day month"),
+    "limit-burst": (rules("@{name: a, requests: 2, burst: 3, window_s: 1}"), "at most as many"),
+    "limit-burst-tokens": (rules("@{name: a, tokens: 2, burst: 1, window_s: 1}"),
+                           "burst goes with requests"),
+    "limit-per": (rules("{name: a, tokens: 1, window_s: 1, @per: [team]}"), "none of: user model"),
+    "limit-zero": (rules("{name: a, @tokens: 0, window_s: 1}"), "out of range"),
+    "limit-twice": (rules("{name: a, tokens: 1, window_s: 1}, {@name: a, requests: 1, window_s: 1}"),
+                    'two limits of the name "a"'),
+    "limit-many": (tenant("name: acme, @limits: [%s]" % ", ".join(
+        "{name: a%d, tokens: 1, window_s: 1}" % i for i in range(17))), "more than 16"),
     "body-memory": (base("limits: {body_bytes: 2000000, @body_memory_bytes: 1048576}"),
                     "must not be less than limits.body_bytes"),
     "trusted-less": (base("limits: {@connections_per_trusted_address: 1}"), "must not be less"),

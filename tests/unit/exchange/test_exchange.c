@@ -1,4 +1,5 @@
 #include "base/mem.h"
+#include "exchange/fail.h"
 #include "exchange/impl.h"
 #include "unit.h"
 
