@@ -117,7 +117,7 @@ void conn_flush(struct conn *c)
         sbuf_consume(&c->out, (size_t)n);
         if (dribble != NULL && dribble->ms > 0 && c->out.len > 0) {
             c->timer.fn = on_dribble_timer;
-            wheel_arm(&c->sim->wheel, &c->timer, sim_now_ms() + (uint64_t)dribble->ms);
+            wheel_arm(&c->sim->wheel, &c->timer, sim_now_us() + (uint64_t)dribble->ms * 1000);
             sim_wake(c->sim);
             return;
         }

@@ -274,7 +274,7 @@ static bool token_faults(struct job *job)
     job->paused = true;
     if (f->ms > 0) {
         job->due_us = sim_now_us() + (uint64_t)f->ms * 1000;
-        wheel_arm(&job->sim->wheel, &job->timer, job->due_us / 1000);
+        wheel_arm(&job->sim->wheel, &job->timer, job->due_us);
         sim_wake(job->sim);
     }
     return true;
@@ -342,7 +342,7 @@ static bool send_token(struct job *job)
 
 static void rearm(struct job *job, uint64_t due_us)
 {
-    wheel_arm(&job->sim->wheel, &job->timer, (due_us + 999) / 1000);
+    wheel_arm(&job->sim->wheel, &job->timer, due_us);
 }
 
 static void run_stream(struct job *job)

@@ -100,7 +100,7 @@ const char *sim_date(struct sim *s)
 
 void sim_wake(struct sim *s)
 {
-    static const struct timeval soon = {0, 1000};
+    static const struct timeval soon = {0, WHEEL_TICK_US};
 
     if (!event_pending(&s->tick_event, EV_TIMEOUT, NULL)) {
         event_add(&s->tick_event, &soon);
@@ -113,12 +113,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
 
-    wheel_run(&s->wheel, sim_now_ms());
+    wheel_run(&s->wheel, sim_now_us());
     job_reap(s);
     conn_reap(s);
     if (s->wheel.armed > 0) {
         /* Something may be armed for sooner while we sleep: wake up often enough not to show it. */
-        struct timeval pause = {0, (suseconds_t)wheel_gap(&s->wheel, 4) * 1000};
+        struct timeval pause = {0, (suseconds_t)wheel_gap(&s->wheel, 4000)};
         event_add(&s->tick_event, &pause);
     }
 }
@@ -207,6 +207,18 @@ static void finish(struct sim *s)
     free(s->words);
 }
 
+/* epoll alone waits in whole milliseconds. */
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+
+    event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER);
+    struct event_base *base = event_base_new_with_config(config);
+
+    event_config_free(config);
+    return base;
+}
+
 int main(int argc, char **argv)
 {
     struct sim *s = sim_calloc(1, sizeof(*s));
@@ -220,7 +232,7 @@ int main(int argc, char **argv)
     list_init(&s->conns);
     list_init(&s->reap);
     list_init(&s->dead_jobs);
-    wheel_init(&s->wheel, sim_now_ms());
+    wheel_init(&s->wheel, sim_now_us());
     faults_init(&s->faults, (uint64_t)s->conf.seed);
     s->ids = (uint64_t)s->conf.seed;
     s->words = make_words();
@@ -229,7 +241,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "ollama-sim: bad --chunk-bytes or --models\n");
         return 2;
     }
-    s->base = event_base_new();
+    s->base = make_base();
     s->listen_fd = listen_on(&s->conf);
     evtimer_assign(&s->tick_event, s->base, on_tick, s);
     conn_accept_start(s);

@@ -222,7 +222,7 @@ static void finish(struct conn *c)
     }
     if (idle != NULL && c->out.len == 0) {
         c->timer.fn = idle_bytes_later;
-        wheel_arm(&c->sim->wheel, &c->timer, sim_now_ms() + (uint64_t)idle->ms);
+        wheel_arm(&c->sim->wheel, &c->timer, sim_now_us() + (uint64_t)idle->ms * 1000);
         sim_wake(c->sim);
     }
     conn_exchange_done(c);
@@ -270,7 +270,7 @@ static bool hang_whole(struct conn *c)
     if (f->ms > 0) {
         sbuf_buf(&c->batch, &c->sim->wire);
         c->timer.fn = on_hang_over;
-        wheel_arm(&c->sim->wheel, &c->timer, sim_now_ms() + (uint64_t)f->ms);
+        wheel_arm(&c->sim->wheel, &c->timer, sim_now_us() + (uint64_t)f->ms * 1000);
         sim_wake(c->sim);
     }
     return true;

@@ -240,7 +240,7 @@ static void start_load(struct sim *s, struct job *job)
         on_load_timer(&s->sched.load_timer);
         return;
     }
-    wheel_arm(&s->wheel, &s->sched.load_timer, sim_now_ms() + (uint64_t)first);
+    wheel_arm(&s->wheel, &s->sched.load_timer, sim_now_us() + (uint64_t)first * 1000);
     sim_wake(s);
 }
 
@@ -252,7 +252,7 @@ static void on_load_timer(struct timer *t)
     if (!m->listed) {
         int64_t first = s->conf.load_ms / 2 < LIST_DELAY_MS ? s->conf.load_ms / 2 : LIST_DELAY_MS;
         m->listed = true;
-        wheel_arm(&s->wheel, t, sim_now_ms() + (uint64_t)(s->conf.load_ms - first));
+        wheel_arm(&s->wheel, t, sim_now_us() + (uint64_t)(s->conf.load_ms - first) * 1000);
         sim_wake(s);
         return;
     }
@@ -359,7 +359,7 @@ static void went_idle(struct sim *s, struct model *m)
         unload(m);
     } else if (m->session_ms > 0) {
         m->expires_ms = sim_now_ms() + (uint64_t)m->session_ms;
-        wheel_arm(&s->wheel, &m->expiry, m->expires_ms);
+        wheel_arm(&s->wheel, &m->expiry, m->expires_ms * 1000);
         sim_wake(s);
     } else {
         m->expires_ms = UINT64_MAX;

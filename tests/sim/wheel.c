@@ -1,26 +1,28 @@
 #include "wheel.h"
 
-void wheel_init(struct wheel *w, uint64_t now_ms)
+void wheel_init(struct wheel *w, uint64_t now_us)
 {
     for (unsigned i = 0; i < WHEEL_SIZE; i++) {
         list_init(&w->slots[i]);
     }
-    w->now_ms = now_ms;
+    w->now = now_us / WHEEL_TICK_US;
     w->armed = 0;
 }
 
 void timer_init(struct timer *t, void (*fn)(struct timer *t))
 {
     list_init(&t->link);
-    t->due_ms = 0;
+    t->due = 0;
     t->fn = fn;
 }
 
-void wheel_arm(struct wheel *w, struct timer *t, uint64_t due_ms)
+void wheel_arm(struct wheel *w, struct timer *t, uint64_t due_us)
 {
+    uint64_t due = (due_us + WHEEL_TICK_US - 1) / WHEEL_TICK_US;
+
     wheel_cancel(w, t);
-    t->due_ms = due_ms > w->now_ms ? due_ms : w->now_ms + 1;
-    list_push(&w->slots[t->due_ms % WHEEL_SIZE], &t->link);
+    t->due = due > w->now ? due : w->now + 1;
+    list_push(&w->slots[t->due % WHEEL_SIZE], &t->link);
     w->armed++;
 }
 
@@ -45,7 +47,7 @@ static void run_slot(struct wheel *w, struct list *slot)
     struct list *item = list_pop(&due);
     while (item != NULL) {
         struct timer *t = LIST_ENTRY(item, struct timer, link);
-        if (t->due_ms > w->now_ms) {
+        if (t->due > w->now) {
             list_push(slot, &t->link);
         } else {
             w->armed--;
@@ -55,24 +57,26 @@ static void run_slot(struct wheel *w, struct list *slot)
     }
 }
 
-void wheel_run(struct wheel *w, uint64_t now_ms)
+void wheel_run(struct wheel *w, uint64_t now_us)
 {
-    while (w->now_ms < now_ms) {
+    uint64_t now = now_us / WHEEL_TICK_US;
+
+    while (w->now < now) {
         if (w->armed == 0) {
-            w->now_ms = now_ms;
+            w->now = now;
             return;
         }
-        w->now_ms++;
-        run_slot(w, &w->slots[w->now_ms % WHEEL_SIZE]);
+        w->now++;
+        run_slot(w, &w->slots[w->now % WHEEL_SIZE]);
     }
 }
 
-unsigned wheel_gap(const struct wheel *w, unsigned max_ms)
+unsigned wheel_gap(const struct wheel *w, unsigned max_us)
 {
     unsigned gap = 1;
 
-    while (gap < max_ms && list_empty(&w->slots[(w->now_ms + gap) % WHEEL_SIZE])) {
+    while (gap < max_us / WHEEL_TICK_US && list_empty(&w->slots[(w->now + gap) % WHEEL_SIZE])) {
         gap++;
     }
-    return gap;
+    return gap * WHEEL_TICK_US;
 }
