@@ -98,12 +98,21 @@ const char *sim_date(struct sim *s)
     return s->date;
 }
 
+static void tick_in(struct sim *s, unsigned us)
+{
+    struct timeval pause = {0, (suseconds_t)us};
+
+    s->tick_us = sim_now_us() + us;
+    event_add(&s->tick_event, &pause);
+}
+
 void sim_wake(struct sim *s)
 {
-    static const struct timeval soon = {0, WHEEL_TICK_US};
+    bool soon = event_pending(&s->tick_event, EV_TIMEOUT, NULL) &&
+                s->tick_us <= sim_now_us() + 2 * WHEEL_TICK_US;
 
-    if (!event_pending(&s->tick_event, EV_TIMEOUT, NULL)) {
-        event_add(&s->tick_event, &soon);
+    if (!soon) {
+        tick_in(s, WHEEL_TICK_US);
     }
 }
 
@@ -117,9 +126,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     job_reap(s);
     conn_reap(s);
     if (s->wheel.armed > 0) {
-        /* Something may be armed for sooner while we sleep: wake up often enough not to show it. */
-        struct timeval pause = {0, (suseconds_t)wheel_gap(&s->wheel, 4000)};
-        event_add(&s->tick_event, &pause);
+        tick_in(s, wheel_gap(&s->wheel, 4000));
     }
 }
 

@@ -95,6 +95,7 @@ struct sim {
     struct event accept_event;
     struct event accept_timer;
     struct event tick_event;
+    uint64_t tick_us; /* when it comes, if it is pending */
     struct wheel wheel;
     struct list conns;
     struct list reap;      /* conn.link: closed, freed on the next tick */
