@@ -31,6 +31,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         struct slice piece;
         struct request_info again;
 
+        request_rewrite(&info, &rules, &arena);
         while (splice_next(body, &info, &pos, &piece)) {
             MUST_HOLD(piece.len > 0 && buf_append(&out, piece) == CE_OK);
         }

@@ -235,16 +235,14 @@ static void fail_with_model(struct exchange *ex, enum corral_err err)
 /* Step 7 and 8: read the body, hold it against the rights. */
 void exchange_body_ready(struct exchange *ex)
 {
-    struct slice body = buf_slice(&ex->body);
     struct request_rules rules = rules_of(ex, NULL);
 
     rules.allow_remote = true; /* judged below, when the model's own settings are known */
-    enum corral_err err = request_read(ex->route, body, &rules, &ex->arena, &ex->info);
+    enum corral_err err =
+        request_read(ex->route, buf_slice(&ex->body), &rules, &ex->arena, &ex->info);
     if (err == CE_OK) {
-        const struct model_settings *m = snapshot_model(ex->snapshot, &ex->info.model);
-
-        rules = rules_of(ex, m);
-        err = request_read(ex->route, body, &rules, &ex->arena, &ex->info);
+        rules = rules_of(ex, snapshot_model(ex->snapshot, &ex->info.model));
+        err = ex->info.remote && !rules.allow_remote ? CE_MODEL_REMOTE : CE_OK;
     }
     if (err != CE_OK) {
         exchange_fail_detail(ex, err, slice_str(ex->info.field == NULL ? "" : ex->info.field));
@@ -262,9 +260,8 @@ void exchange_body_ready(struct exchange *ex)
     if (!exchange_limit(ex)) {
         return;
     }
-    if (ex->verdict != NULL && ex->verdict->output_bound != LIMIT_NO_BOUND) {
-        request_rebound(ex->route, body, &rules, ex->verdict->output_bound, &ex->arena, &ex->info);
-    }
+    rules.output_bound = ex->verdict == NULL ? LIMIT_NO_BOUND : ex->verdict->output_bound;
+    request_rewrite(&ex->info, &rules, &ex->arena);
     exchange_admit(ex, LEDGER_NO_REPLICA);
 }
 

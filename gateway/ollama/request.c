@@ -34,7 +34,7 @@ static enum corral_err read_name(const struct request_rules *rules, struct slice
 }
 
 /* /api/copy has two models and neither is called `model`. */
-static enum corral_err read_copy(const struct parts *p, const struct request_rules *rules,
+static enum corral_err read_copy(const struct request_parts *p, const struct request_rules *rules,
                                  struct arena *arena, struct request_info *info)
 {
     if (!p->has[FIELD_SOURCE] || !p->has[FIELD_DESTINATION]) {
@@ -56,7 +56,7 @@ static enum corral_err read_copy(const struct parts *p, const struct request_rul
 
 /* The CLI sends the model in the old field `name` with `model` empty. Two that differ are a trap.
  */
-static enum corral_err read_model(const struct parts *p, const struct request_rules *rules,
+static enum corral_err read_model(const struct request_parts *p, const struct request_rules *rules,
                                   struct arena *arena, struct request_info *info)
 {
     struct slice model = {NULL, 0};
@@ -80,7 +80,7 @@ static enum corral_err read_model(const struct parts *p, const struct request_ru
     return err == CE_OK ? CE_OK : fail(info, FIELD_MODEL, err);
 }
 
-static enum corral_err read_stream(const struct parts *p, const struct request_rules *rules,
+static enum corral_err read_stream(const struct request_parts *p, const struct request_rules *rules,
                                    struct request_info *info)
 {
     const struct scan_value *asked = &p->at[FIELD_STREAM];
@@ -111,7 +111,7 @@ static int64_t smaller_limit(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static enum corral_err read_output(const struct parts *p, struct request_info *info)
+static enum corral_err read_output(const struct request_parts *p, struct request_info *info)
 {
     enum field f = parts_output_field(p->route);
     struct scan_value v;
@@ -152,7 +152,7 @@ static bool is_zero_duration(struct slice raw)
     return digits;
 }
 
-static bool is_empty(const struct parts *p, enum field f)
+static bool is_empty(const struct request_parts *p, enum field f)
 {
     struct scan_value first;
 
@@ -165,7 +165,7 @@ static bool is_empty(const struct parts *p, enum field f)
 }
 
 /* An empty prompt loads the model, or with keep_alive 0 unloads it for everybody. */
-static void read_load(const struct parts *p, struct request_info *info)
+static void read_load(const struct request_parts *p, struct request_info *info)
 {
     const struct scan_value *keep = &p->at[FIELD_KEEP_ALIVE];
     bool empty = (p->route->id == ROUTE_ID_GENERATE && is_empty(p, FIELD_PROMPT)) ||
@@ -181,31 +181,30 @@ enum corral_err request_read(const struct route *route, struct slice body,
                              const struct request_rules *rules, struct arena *arena,
                              struct request_info *out)
 {
-    struct parts p;
+    struct request_parts *p = arena_alloc(arena, sizeof(*p));
 
-    *out = (struct request_info){0};
+    *out = (struct request_info){.parts = p};
     enum corral_err err = scan_check(body, SCAN_KEYS_MAX, arena, NULL);
     if (err != CE_OK) {
         return err;
     }
-    err = parts_read(route, body, &p, &out->field);
+    err = parts_read(route, body, p, &out->field);
     if (err == CE_OK) {
-        err = route->id == ROUTE_ID_COPY ? read_copy(&p, rules, arena, out)
-                                         : read_model(&p, rules, arena, out);
+        err = route->id == ROUTE_ID_COPY ? read_copy(p, rules, arena, out)
+                                         : read_model(p, rules, arena, out);
     }
     if (err == CE_OK) {
-        err = read_stream(&p, rules, out);
+        err = read_stream(p, rules, out);
     }
     if (err == CE_OK) {
-        err = read_output(&p, out);
+        err = read_output(p, out);
     }
     if (err == CE_OK) {
-        err = parts_measure(&p, rules, out);
+        err = parts_measure(p, rules, out);
     }
     if (err != CE_OK) {
         return err;
     }
-    read_load(&p, out);
-    request_rebound(route, body, rules, rules->output_bound, arena, out);
+    read_load(p, out);
     return CE_OK;
 }

@@ -49,7 +49,10 @@ struct request_rules request_rules_default(void);
 
 enum { REQUEST_SPLICES_MAX = 24 };
 
+struct request_parts;
+
 struct request_info {
+    const struct request_parts *parts; /* where the known fields stand; in the arena */
     struct slice spelled;    /* the model as the client wrote it, decoded; into body or arena */
     struct model_name model; /* canonical */
     bool remote;             /* a cloud model, passed by allow_remote */
@@ -58,12 +61,12 @@ struct request_info {
 
     bool stream; /* what the upstream will be asked for */
     bool client_asked_usage;
-    bool usage_injected;    /* we ask, the client did not: stream_init's strip_usage */
+    bool usage_injected;    /* we ask, the client does not: stream_init's strip_usage */
     bool is_load_or_unload; /* native: empty prompt or no messages */
     bool is_unload;         /* ... and keep_alive is zero, which is dropped: answer it yourself */
 
     int64_t output_asked; /* tokens; -1: nothing asked, or unlimited */
-    int64_t output_bound; /* what was written into the body; -1: nothing */
+    int64_t output_bound; /* what request_rewrite wrote into the body; -1: nothing */
     size_t prompt_bytes;  /* body without images, plus a fixed share for each image */
     size_t images;
     size_t images_bytes; /* decoded */
@@ -77,9 +80,11 @@ struct request_info {
 };
 
 /**
- * Read a body of a ROUTE_BODY_JSON route.
+ * Read a body of a ROUTE_BODY_JSON route. What it asks for is known then; request_rewrite makes
+ * the splices.
  *
  * @param body   whole; outlives *out. An empty body is CE_JSON_SYNTAX.
+ * @param rules  of it allow_remote, inject_usage and the maxima count.
  * @param arena  of the exchange; holds replacement texts and decoded names.
  * @param out    written on success; on failure only `field` means something.
  * @return CE_OK; a CE_JSON_* of scan_check; CE_JSON_TYPE (a known field of another type);
@@ -91,12 +96,12 @@ MUST_USE enum corral_err request_read(const struct route *route, struct slice bo
                                       struct request_info *out);
 
 /**
- * Make the splices of a body that request_read accepted again, with another output bound (known
- * only when the limits have spoken). `rules` as before; its own output_bound is not looked at.
+ * Make the splices of a body that request_read accepted. May be called again, with other rules.
+ *
+ * @param rules  of it allowed_options, num_ctx_max and output_bound count.
  */
-void request_rebound(const struct route *route, struct slice body,
-                     const struct request_rules *rules, int64_t output_bound, struct arena *arena,
-                     struct request_info *info);
+void request_rewrite(struct request_info *info, const struct request_rules *rules,
+                     struct arena *arena);
 
 /** Bytes that go upstream: the Content-Length. */
 size_t splice_total(size_t body_len, const struct request_info *info);

@@ -200,7 +200,7 @@ static enum corral_err measure_inputs(struct measure *m, const struct scan_value
     return CE_OK;
 }
 
-enum corral_err parts_measure(const struct parts *p, const struct request_rules *rules,
+enum corral_err parts_measure(const struct request_parts *p, const struct request_rules *rules,
                               struct request_info *info)
 {
     struct measure m = {.body = p->body, .rules = rules, .info = info};

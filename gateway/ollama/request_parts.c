@@ -10,28 +10,33 @@ enum {
 };
 
 /* What type a field must have where its route reads it; null is always as good as absent. */
+#define NAMED(name_, native_, v1_)                                                                 \
+    {                                                                                              \
+        name_, sizeof(name_) - 1, native_, v1_                                                     \
+    }
 static const struct {
     const char *name;
+    uint8_t len;
     uint8_t native;
     uint8_t v1;
 } fields[FIELD_COUNT] = {
-    [FIELD_MODEL] = {"model", IS_STRING, IS_STRING},
-    [FIELD_NAME] = {"name", IS_STRING, IS_ANY},
-    [FIELD_SOURCE] = {"source", IS_STRING, IS_ANY},
-    [FIELD_DESTINATION] = {"destination", IS_STRING, IS_ANY},
-    [FIELD_STREAM] = {"stream", IS_BOOL, IS_BOOL},
-    [FIELD_STREAM_OPTIONS] = {"stream_options", IS_ANY, IS_OBJECT},
-    [FIELD_OPTIONS] = {"options", IS_OBJECT, IS_ANY},
-    [FIELD_KEEP_ALIVE] = {"keep_alive", IS_ANY, IS_ANY},
-    [FIELD_SHIFT] = {"shift", IS_ANY, IS_ANY},
-    [FIELD_INSECURE] = {"insecure", IS_ANY, IS_ANY},
-    [FIELD_PROMPT] = {"prompt", IS_STRING, IS_ANY},
-    [FIELD_MESSAGES] = {"messages", IS_ARRAY, IS_ARRAY},
-    [FIELD_INPUT] = {"input", IS_ANY, IS_ANY},
-    [FIELD_IMAGES] = {"images", IS_ARRAY, IS_ANY},
-    [FIELD_MAX_TOKENS] = {"max_tokens", IS_ANY, IS_NUMBER},
-    [FIELD_MAX_COMPLETION_TOKENS] = {"max_completion_tokens", IS_ANY, IS_NUMBER},
-    [FIELD_MAX_OUTPUT_TOKENS] = {"max_output_tokens", IS_ANY, IS_NUMBER},
+    [FIELD_MODEL] = NAMED("model", IS_STRING, IS_STRING),
+    [FIELD_NAME] = NAMED("name", IS_STRING, IS_ANY),
+    [FIELD_SOURCE] = NAMED("source", IS_STRING, IS_ANY),
+    [FIELD_DESTINATION] = NAMED("destination", IS_STRING, IS_ANY),
+    [FIELD_STREAM] = NAMED("stream", IS_BOOL, IS_BOOL),
+    [FIELD_STREAM_OPTIONS] = NAMED("stream_options", IS_ANY, IS_OBJECT),
+    [FIELD_OPTIONS] = NAMED("options", IS_OBJECT, IS_ANY),
+    [FIELD_KEEP_ALIVE] = NAMED("keep_alive", IS_ANY, IS_ANY),
+    [FIELD_SHIFT] = NAMED("shift", IS_ANY, IS_ANY),
+    [FIELD_INSECURE] = NAMED("insecure", IS_ANY, IS_ANY),
+    [FIELD_PROMPT] = NAMED("prompt", IS_STRING, IS_ANY),
+    [FIELD_MESSAGES] = NAMED("messages", IS_ARRAY, IS_ARRAY),
+    [FIELD_INPUT] = NAMED("input", IS_ANY, IS_ANY),
+    [FIELD_IMAGES] = NAMED("images", IS_ARRAY, IS_ANY),
+    [FIELD_MAX_TOKENS] = NAMED("max_tokens", IS_ANY, IS_NUMBER),
+    [FIELD_MAX_COMPLETION_TOKENS] = NAMED("max_completion_tokens", IS_ANY, IS_NUMBER),
+    [FIELD_MAX_OUTPUT_TOKENS] = NAMED("max_output_tokens", IS_ANY, IS_NUMBER),
 };
 
 const char *field_name(enum field f)
@@ -45,7 +50,7 @@ enum field field_of(const struct scan_value *member)
     struct slice key = slice_of(folded, scan_key_fold(member->key, folded, sizeof(folded)));
 
     for (unsigned f = 0; f < FIELD_COUNT; f++) {
-        if (slice_eq_str(key, fields[f].name)) {
+        if (key.len == fields[f].len && memcmp(key.ptr, fields[f].name, key.len) == 0) {
             return (enum field)f;
         }
     }
@@ -60,12 +65,12 @@ static bool is_private(const struct scan_value *member)
     return scan_key_fold(member->key, first, sizeof(first)) > 0 && first[0] == '_';
 }
 
-enum corral_err parts_read(const struct route *route, struct slice body, struct parts *out,
+enum corral_err parts_read(const struct route *route, struct slice body, struct request_parts *out,
                            const char **out_field)
 {
     struct scan_value v;
 
-    *out = (struct parts){.route = route, .body = body, .root = scan_root(body)};
+    *out = (struct request_parts){.route = route, .body = body, .root = scan_root(body)};
     struct scan_cursor c = scan_open(body, &out->root);
     while (scan_next(&c, &v)) {
         enum field f = field_of(&v);

@@ -29,7 +29,7 @@ enum field {
 };
 
 /** One body, and the values of its known fields; FIELD_COUNT is "none of them". */
-struct parts {
+struct request_parts {
     const struct route *route;
     struct slice body;
     struct scan_value root;
@@ -47,8 +47,8 @@ enum field field_of(const struct scan_value *member);
  * @param out_field  [out] on failure: the offending field.
  * @return CE_OK, CE_JSON_TYPE, CE_FIELD_REFUSED.
  */
-MUST_USE enum corral_err parts_read(const struct route *route, struct slice body, struct parts *out,
-                                    const char **out_field);
+MUST_USE enum corral_err parts_read(const struct route *route, struct slice body,
+                                    struct request_parts *out, const char **out_field);
 
 /** The field that bounds a route's output at the top level, or FIELD_COUNT. */
 enum field parts_output_field(const struct route *route);
@@ -63,7 +63,8 @@ bool parts_knows_include_usage(const struct route *route);
 struct slice parts_raw_string(struct slice body, const struct scan_value *v);
 
 /** Counts messages, inputs and images into `info`. @return CE_OK, or as request_read. */
-MUST_USE enum corral_err parts_measure(const struct parts *p, const struct request_rules *rules,
+MUST_USE enum corral_err parts_measure(const struct request_parts *p,
+                                       const struct request_rules *rules,
                                        struct request_info *info);
 
 #endif

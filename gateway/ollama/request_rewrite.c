@@ -22,7 +22,7 @@ static const struct {
 };
 
 struct rewrite {
-    const struct parts *parts;
+    const struct request_parts *parts;
     const struct request_rules *rules;
     struct arena *arena;
     struct slice output; /* `"max_tokens":64`; empty: left as it is */
@@ -248,7 +248,7 @@ static void rewrite_usage(struct rewrite *w, struct splice_list *list)
 }
 
 /* `"model":<name as spelled>` when only the old field names it. */
-static struct slice model_member(const struct parts *p, struct arena *arena)
+static struct slice model_member(const struct request_parts *p, struct arena *arena)
 {
     bool empty = !p->has[FIELD_MODEL] || p->at[FIELD_MODEL].len == 2;
 
@@ -262,24 +262,20 @@ static struct slice model_member(const struct parts *p, struct arena *arena)
     return joined(arena, pieces, ARRAY_LEN(pieces));
 }
 
-void request_rebound(const struct route *route, struct slice body,
-                     const struct request_rules *rules, int64_t output_bound, struct arena *arena,
-                     struct request_info *info)
+void request_rewrite(struct request_info *info, const struct request_rules *rules,
+                     struct arena *arena)
 {
-    struct parts p;
-    const char *field = NULL;
+    const struct request_parts *p = info->parts;
+    int64_t output_bound = rules->output_bound;
     struct splice_list list = {.items = info->splices, .max = REQUEST_SPLICES_MAX};
-    enum corral_err err = parts_read(route, body, &p, &field);
+    struct rewrite w = {.parts = p, .rules = rules, .arena = arena};
 
-    assert(err == CE_OK); /* request_read accepted it */
-    struct rewrite w = {.parts = &p, .rules = rules, .arena = arena};
     w.wants_usage = info->usage_injected;
-    w.model = model_member(&p, arena);
+    w.model = model_member(p, arena);
     w.output = output_member(&w, info, output_bound);
-
     struct splice_rule top = {.decide = decide_top, .arg = &w, .added = added_top(&w)};
 
-    splice_object(&list, body, &p.root, &top, arena);
+    splice_object(&list, p->body, &p->root, &top, arena);
     rewrite_options(&w, &list);
     rewrite_usage(&w, &list);
     splice_sort(&list);

@@ -291,12 +291,24 @@ static size_t fold_char(char c[static CHAR_BYTES], size_t len)
     return len;
 }
 
-size_t scan_key_fold(struct slice key, char *out, size_t room)
+/* The leading part of a key that needs no decoding: ASCII without escapes, which most keys are. */
+static size_t fold_plain(struct slice key, char *out, size_t room)
 {
     size_t n = 0;
+
+    while (n < key.len && n < room && (unsigned char)key.ptr[n] < 0x80 && key.ptr[n] != '\\') {
+        out[n] = ascii_lower(key.ptr[n]);
+        n++;
+    }
+    return n;
+}
+
+size_t scan_key_fold(struct slice key, char *out, size_t room)
+{
+    size_t n = fold_plain(key, out, room);
     char c[CHAR_BYTES];
 
-    for (size_t at = 0; at < key.len;) {
+    for (size_t at = n; at < key.len;) {
         size_t len = fold_char(c, decode_char(key, &at, c));
 
         if (room - n < len) {
@@ -311,9 +323,13 @@ size_t scan_key_fold(struct slice key, char *out, size_t room)
 bool scan_key_is(const struct scan_value *v, const char *name)
 {
     char folded[64];
-    size_t len = scan_key_fold(v->key, folded, sizeof(folded));
+    size_t wanted = strlen(name);
 
-    return slice_eq_str(slice_of(folded, len), name);
+    if (v->key.len < wanted) {
+        return false; /* folding never makes a key longer */
+    }
+    return scan_key_fold(v->key, folded, sizeof(folded)) == wanted &&
+           memcmp(folded, name, wanted) == 0;
 }
 
 bool scan_find(struct slice text, const struct scan_value *object, const char *name,
