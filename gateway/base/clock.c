@@ -1,6 +1,6 @@
 #include "base/clock.h"
 
-#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 static uint64_t read_us(clockid_t id)
@@ -26,14 +26,41 @@ uint64_t clock_wall_ms(void)
     return read_us(CLOCK_REALTIME_COARSE) / 1000u;
 }
 
+static void put_digits(char *out, unsigned value, int width)
+{
+    while (width-- > 0) {
+        out[width] = (char)('0' + value % 10);
+        value /= 10;
+    }
+}
+
+/* Every log line has one: gmtime_r and strftime would cost as much as the rest of it. */
 void clock_stamp(uint64_t wall_ms, char out[static CLOCK_STAMP_BYTES])
 {
-    time_t seconds = (time_t)(wall_ms / 1000u);
-    struct tm t;
-    char text[64];
+    enum { DAY_S = 86400, YEAR = 365, FOUR_YEARS = 1461, CENTURY = 36524, FOUR_CENTURIES = 146097 };
+    static const uint16_t month_ends[] = {31, 61, 92, 122, 153, 184, 214, 245, 275, 306, 337};
+    uint64_t seconds = wall_ms / 1000u;
+    unsigned of_day = (unsigned)(seconds % DAY_S);
+    /* Days and years since 1 March of the year 0: the leap day is a year's last day then. */
+    uint64_t days = seconds / DAY_S + 719468;
+    unsigned era_day = (unsigned)(days % FOUR_CENTURIES);
+    unsigned century = era_day / CENTURY < 4 ? era_day / CENTURY : 3;
+    unsigned rest = era_day - century * CENTURY;
+    unsigned quad = rest / FOUR_YEARS;
+    unsigned single = rest % FOUR_YEARS / YEAR < 4 ? rest % FOUR_YEARS / YEAR : 3;
+    unsigned of_year = rest % FOUR_YEARS - single * YEAR;
+    unsigned year = (unsigned)(days / FOUR_CENTURIES) * 400 + century * 100 + quad * 4 + single;
+    unsigned month = 0;
 
-    gmtime_r(&seconds, &t);
-    size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &t);
-    snprintf(text + n, sizeof(text) - n, ".%03uZ", (unsigned)(wall_ms % 1000u));
-    snprintf(out, CLOCK_STAMP_BYTES, "%.24s", text);
+    while (month < 11 && of_year >= month_ends[month]) {
+        month++;
+    }
+    memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_STAMP_BYTES);
+    put_digits(out, year + (month >= 10 ? 1 : 0), 4);
+    put_digits(out + 5, (month + 2) % 12 + 1, 2);
+    put_digits(out + 8, of_year - (month == 0 ? 0 : month_ends[month - 1]) + 1, 2);
+    put_digits(out + 11, of_day / 3600, 2);
+    put_digits(out + 14, of_day / 60 % 60, 2);
+    put_digits(out + 17, of_day % 60, 2);
+    put_digits(out + 20, (unsigned)(wall_ms % 1000u), 3);
 }

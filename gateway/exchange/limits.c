@@ -148,7 +148,10 @@ size_t exchange_limit_fields(struct exchange *ex, bool refused, struct answer_fi
     if (ex->verdict == NULL) {
         return 0;
     }
-    size_t count = limit_fields(ex->verdict, ex->principal.tenant->rate_limit_policy, refused,
+    enum limit_telling telling = refused                                ? LIMIT_TELL_REFUSED
+                                 : ex->route->dialect == DIALECT_OPENAI ? LIMIT_TELL_FULL
+                                                                        : LIMIT_TELL_SHORT;
+    size_t count = limit_fields(ex->verdict, ex->principal.tenant->rate_limit_policy, telling,
                                 &ex->arena, fields);
 
     for (size_t i = 0; i < count; i++) {

@@ -138,7 +138,7 @@ static void tell_rate_limit(struct output *o, const struct limit_verdict *v)
     }
 }
 
-size_t limit_fields(const struct limit_verdict *v, const char *policy, bool refused,
+size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limit_telling telling,
                     struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX])
 {
     enum { ROOM = 2 * (LIMIT_NAME_MAX + 16) + 12 * NUMBER_BYTES };
@@ -154,13 +154,18 @@ size_t limit_fields(const struct limit_verdict *v, const char *policy, bool refu
         out[o.count++] = (struct limit_field){"RateLimit-Policy", slice_str(policy)};
     }
     tell_rate_limit(&o, v);
-    tell_level(&o, &v->requests, of_requests);
-    tell_level(&o, &v->tokens, of_tokens);
-    if (refused && v->wait_ms > 0) {
+    if (telling != LIMIT_TELL_SHORT) {
+        tell_level(&o, &v->requests, of_requests);
+        tell_level(&o, &v->tokens, of_tokens);
+    }
+    if (telling != LIMIT_TELL_REFUSED) {
+        return o.count;
+    }
+    if (v->wait_ms > 0) {
         put_u64(&o.text, seconds(v->wait_ms));
         end_field(&o, "Retry-After");
     }
-    if (refused && (v->wait_ms > LONG_WAIT_MS || v->wait_ms == 0)) {
+    if (v->wait_ms > LONG_WAIT_MS || v->wait_ms == 0) {
         out[o.count++] = (struct limit_field){"x-should-retry", SLICE_LITERAL("false")};
     }
     return o.count;

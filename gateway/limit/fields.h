@@ -22,14 +22,16 @@ struct limit_field {
  */
 char *limit_policy_text(const struct limit_rule *rules, size_t count);
 
+/** What to tell: every answer the draft's two fields, OpenAI's clients and refusals all. */
+enum limit_telling { LIMIT_TELL_SHORT, LIMIT_TELL_FULL, LIMIT_TELL_REFUSED };
+
 /**
  * The fields of an answer.
  *
- * @param policy   of limit_policy_text; may be NULL.
- * @param refused  Retry-After is told too.
+ * @param policy  of limit_policy_text; may be NULL.
  * @return how many of `out` were written.
  */
-size_t limit_fields(const struct limit_verdict *v, const char *policy, bool refused,
+size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limit_telling telling,
                     struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX]);
 
 /** For a person: `60 requests in 60 seconds for each user ("rpm")`. Into `out`, NUL-terminated. */

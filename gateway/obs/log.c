@@ -42,6 +42,11 @@ static void put_escaped(struct log_line *line, struct slice s)
 
     while (i < s.len) {
         unsigned char c = (unsigned char)s.ptr[i];
+
+        if (c < 0x80 && plain_char(c)) {
+            i++;
+            continue;
+        }
         size_t width = utf8_char_len(slice_from(s, i));
         char text[8];
 
@@ -121,12 +126,31 @@ static void put_raw(struct log_line *line, const char *key, const char *value)
     }
 }
 
+/* At least `width` digits that end before `end`; returns the first. */
+static char *digits_before(uint64_t value, unsigned width, char *end)
+{
+    char *at = end;
+
+    while (value > 0 || width > 0) {
+        *--at = (char)('0' + value % 10);
+        value /= 10;
+        width -= width > 0 ? 1 : 0;
+    }
+    return at;
+}
+
+/* The same, with the NUL that belongs behind them at end - 1. */
+static char *digits_of(uint64_t value, unsigned width, char *end)
+{
+    end[-1] = '\0';
+    return digits_before(value, width, end - 1);
+}
+
 void log_u64(struct log_line *line, const char *key, uint64_t value)
 {
-    char digits[24];
+    char room[24];
 
-    snprintf(digits, sizeof(digits), "%llu", (unsigned long long)value);
-    put_raw(line, key, digits);
+    put_raw(line, key, digits_of(value, 1, room + sizeof(room)));
 }
 
 void log_bool(struct log_line *line, const char *key, bool value)
@@ -136,11 +160,12 @@ void log_bool(struct log_line *line, const char *key, bool value)
 
 void log_seconds(struct log_line *line, const char *key, uint64_t us)
 {
-    char text[40];
+    enum { MICROS = 6 };
+    char room[40];
+    char *point = digits_of(us % 1000000u, MICROS, room + sizeof(room)) - 1;
 
-    snprintf(text, sizeof(text), "%llu.%06u", (unsigned long long)(us / 1000000u),
-             (unsigned)(us % 1000000u));
-    put_raw(line, key, text);
+    *point = '.';
+    put_raw(line, key, digits_before(us / 1000000u, 1, point));
 }
 
 void log_end(struct log_line *line)

@@ -1,6 +1,4 @@
 #include <assert.h>
-#include <inttypes.h>
-#include <stdio.h>
 
 #include "ollama/request.h"
 #include "ollama/request_parts.h"
@@ -33,10 +31,20 @@ struct rewrite {
 static struct slice number_member(struct arena *arena, const char *key, int64_t value)
 {
     char text[NUMBER_TEXT];
-    int len = snprintf(text, sizeof(text), "\"%s\":%" PRId64, key, value);
+    size_t len = strlen(key);
+    size_t at = sizeof(text);
 
-    assert(len > 0 && (size_t)len < sizeof(text));
-    return arena_copy(arena, slice_of(text, (size_t)len));
+    assert(value >= 0 && len + 3 + 20 <= sizeof(text));
+    do {
+        text[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    text[--at] = ':';
+    text[--at] = '"';
+    at -= len;
+    memcpy(text + at, key, len);
+    text[--at] = '"';
+    return arena_copy(arena, slice_of(text + at, sizeof(text) - at));
 }
 
 static struct slice joined(struct arena *arena, const struct slice *pieces, size_t count)

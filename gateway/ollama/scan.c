@@ -10,7 +10,7 @@ enum {
 
 /* 64-bit keyed hashes stand for the keys: a collision would refuse a body, never let one pass. */
 struct key_set {
-    uint64_t *slots; /* in the arena; 0 is free */
+    uint64_t *slots; /* the checker's own first, then in the arena; 0 is free */
     size_t capacity; /* a power of two */
     size_t count;
 };
@@ -27,6 +27,7 @@ struct checker {
     uint32_t objects;
     size_t keys_max;
     struct key_set set;
+    uint64_t first_slots[SET_FIRST];
     struct arena *arena;
 };
 
@@ -42,8 +43,7 @@ static void set_place(struct key_set *set, uint64_t hash)
 
 static void set_grow(struct key_set *set, struct arena *arena)
 {
-    struct key_set bigger = {.capacity = set->capacity == 0 ? SET_FIRST : set->capacity * 2,
-                             .count = set->count};
+    struct key_set bigger = {.capacity = set->capacity * 2, .count = set->count};
 
     bigger.slots = arena_alloc(arena, bigger.capacity * sizeof(*bigger.slots));
     for (size_t i = 0; i < set->capacity; i++) {
@@ -478,6 +478,8 @@ static enum corral_err check_document(struct checker *c)
 enum corral_err scan_check(struct slice text, size_t keys_max, struct arena *arena, size_t *out_at)
 {
     struct checker c = {.text = text, .keys_max = keys_max, .arena = arena};
+
+    c.set = (struct key_set){.slots = c.first_slots, .capacity = SET_FIRST};
     enum corral_err err = check_document(&c);
 
     if (err != CE_OK && out_at != NULL) {

@@ -15,21 +15,37 @@ enum state {
     IN_LITERAL,
 };
 
-/* The n-th part of a dotted path ("a[].b" has a, [], b), empty when it has fewer. */
-static struct slice path_part(const char *path, size_t n)
+/* Where the n-th part of a dotted path ("a[].b" has a, [], b) begins; at its end when it has fewer.
+ */
+static const char *path_part(const char *path, size_t n)
 {
-    for (;;) {
-        size_t len = path[0] == '[' ? 2 : strcspn(path, ".[");
-
-        if (n-- == 0) {
-            return slice_of(path, len);
+    for (; n > 0 && *path != '\0'; n--) {
+        if (*path == '[') {
+            path += 2;
+        } else {
+            while (*path != '\0' && *path != '.' && *path != '[') {
+                path++;
+            }
         }
-        path += len;
-        path += path[0] == '.' ? 1 : 0;
-        if (path[0] == '\0') {
-            return slice_of(path, 0);
+        path += *path == '.' ? 1 : 0;
+    }
+    return path;
+}
+
+static bool part_is(const char *at, struct slice part)
+{
+    for (size_t i = 0; i < part.len; i++) {
+        if (at[i] == '\0' || at[i] != part.ptr[i]) {
+            return false;
         }
     }
+    return at[part.len] == '\0' || at[part.len] == '.' || at[part.len] == '[' || part.ptr[0] == '[';
+}
+
+/* The lowest path of a mask that is not empty. */
+static size_t first_of(uint32_t mask)
+{
+    return (size_t)__builtin_ctz(mask);
 }
 
 /* Of the paths alive in the container around, those whose next part is `part`. */
@@ -37,14 +53,12 @@ static uint32_t paths_matching(const struct watch *w, struct slice part)
 {
     uint32_t mask = 0;
 
-    if (w->depth == 0 || w->depth > WATCH_LEVELS) {
+    if (w->depth == 0 || w->depth > WATCH_LEVELS || part.len == 0) {
         return 0;
     }
-    for (size_t i = 0; i < w->table->count; i++) {
-        bool alive = (w->live[w->depth] & 1u << i) != 0;
-
-        if (alive && slice_eq(path_part(w->table->paths[i], w->depth - 1u), part)) {
-            mask |= 1u << i;
+    for (uint32_t left = w->live[w->depth]; left != 0; left &= left - 1) {
+        if (part_is(path_part(w->table->paths[first_of(left)], w->depth - 1u), part)) {
+            mask |= left & -left;
         }
     }
     return mask;
@@ -55,10 +69,10 @@ static void report(struct watch *w, enum scan_kind kind)
     size_t held = w->text_len < WATCH_TEXT_BYTES ? w->text_len : WATCH_TEXT_BYTES;
     bool container = kind == SCAN_OBJECT || kind == SCAN_ARRAY;
 
-    for (size_t i = 0; w->matched != 0 && i < w->table->count; i++) {
-        bool whole = path_part(w->table->paths[i], w->depth).len == 0;
+    for (uint32_t left = w->matched; left != 0; left &= left - 1) {
+        size_t i = first_of(left);
 
-        if ((w->matched & 1u << i) != 0 && whole) {
+        if (*path_part(w->table->paths[i], w->depth) == '\0') {
             struct watch_event event = {
                 .path = i,
                 .kind = kind,

@@ -1,3 +1,6 @@
+#include <stdio.h>
+#include <time.h>
+
 #include "base/arena.h"
 #include "base/base64.h"
 #include "base/buf.h"
@@ -148,6 +151,24 @@ START_TEST(stamps_are_rfc3339)
 }
 END_TEST
 
+START_TEST(a_stamp_is_right_on_every_day)
+{
+    char stamp[CLOCK_STAMP_BYTES];
+    char want[CLOCK_STAMP_BYTES + 40];
+
+    for (uint64_t day = 0; day < 400 * 366; day++) {
+        time_t seconds = (time_t)(day * 86400 + day * 7919 % 86400);
+        struct tm t;
+
+        gmtime_r(&seconds, &t);
+        size_t n = strftime(want, sizeof(want), "%Y-%m-%dT%H:%M:%S", &t);
+        snprintf(want + n, sizeof(want) - n, ".%03uZ", (unsigned)(day % 1000));
+        clock_stamp((uint64_t)seconds * 1000 + day % 1000, stamp);
+        ck_assert_str_eq(stamp, want);
+    }
+}
+END_TEST
+
 static Suite *base_suite(void)
 {
     Suite *suite = suite_create("base");
@@ -161,6 +182,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);
     tcase_add_test(tc, lists_unlink_twice);
     tcase_add_test(tc, stamps_are_rfc3339);
+    tcase_add_test(tc, a_stamp_is_right_on_every_day);
     suite_add_tcase(suite, tc);
     return suite;
 }
