@@ -68,6 +68,11 @@ struct slice slice_trim(struct slice s);
  */
 MUST_USE enum corral_err slice_parse_u64(struct slice s, uint64_t *out);
 
+static inline bool ascii_is_letter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 static inline char ascii_lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;

@@ -325,8 +325,12 @@ bool scan_key_is(const struct scan_value *v, const char *name)
     char folded[64];
     size_t wanted = strlen(name);
 
-    if (v->key.len < wanted) {
-        return false; /* folding never makes a key longer */
+    /* Folding never makes a key longer, and a plain first letter stays what it is. */
+    if (v->key.len < wanted || wanted == 0) {
+        return false;
+    }
+    if (ascii_is_letter(v->key.ptr[0]) && ascii_lower(v->key.ptr[0]) != name[0]) {
+        return false;
     }
     return scan_key_fold(v->key, folded, sizeof(folded)) == wanted &&
            memcmp(folded, name, wanted) == 0;
