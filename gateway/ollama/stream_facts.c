@@ -18,83 +18,83 @@ enum role {
     ROLE_INDEX,
 };
 
-/* One list per framing: a path, and what its value means. */
+/* One list per framing: what a value means, and the path to it. */
 #define NATIVE(X)                                                                                  \
-    X("done", DONE)                                                                                \
-    X("error", ERROR)                                                                              \
-    X("status", STATUS)                                                                            \
-    X("model", MODEL)                                                                              \
-    X("prompt_eval_count", PROMPT_TOKENS)                                                          \
-    X("eval_count", OUTPUT_TOKENS)                                                                 \
-    X("response", OUTPUT)                                                                          \
-    X("thinking", OUTPUT)                                                                          \
-    X("message.content", OUTPUT)                                                                   \
-    X("message.thinking", OUTPUT)                                                                  \
-    X("message.tool_calls[].function.name", OUTPUT)
+    X(DONE, "done")                                                                                \
+    X(ERROR, "error")                                                                              \
+    X(STATUS, "status")                                                                            \
+    X(MODEL, "model")                                                                              \
+    X(PROMPT_TOKENS, "prompt_eval_count")                                                          \
+    X(OUTPUT_TOKENS, "eval_count")                                                                 \
+    X(OUTPUT, "response")                                                                          \
+    X(OUTPUT, "thinking")                                                                          \
+    X(OUTPUT, "message", "content")                                                                \
+    X(OUTPUT, "message", "thinking")                                                               \
+    X(OUTPUT, "message", "tool_calls", "[]", "function", "name")
 
 #define CHAT(X)                                                                                    \
-    X("id", ID)                                                                                    \
-    X("model", MODEL)                                                                              \
-    X("created", CREATED)                                                                          \
-    X("error", ERROR)                                                                              \
-    X("choices", CHOICES)                                                                          \
-    X("choices[]", CHOICE)                                                                         \
-    X("choices[].text", OUTPUT)                                                                    \
-    X("choices[].delta.content", OUTPUT)                                                           \
-    X("choices[].delta.reasoning", OUTPUT)                                                         \
-    X("choices[].delta.reasoning_content", OUTPUT)                                                 \
-    X("choices[].delta.tool_calls[].function.name", OUTPUT)                                        \
-    X("choices[].delta.tool_calls[].function.arguments", OUTPUT)                                   \
-    X("usage", USAGE)                                                                              \
-    X("usage.prompt_tokens", PROMPT_TOKENS)                                                        \
-    X("usage.completion_tokens", OUTPUT_TOKENS)
+    X(ID, "id")                                                                                    \
+    X(MODEL, "model")                                                                              \
+    X(CREATED, "created")                                                                          \
+    X(ERROR, "error")                                                                              \
+    X(CHOICES, "choices")                                                                          \
+    X(CHOICE, "choices", "[]")                                                                     \
+    X(OUTPUT, "choices", "[]", "text")                                                             \
+    X(OUTPUT, "choices", "[]", "delta", "content")                                                 \
+    X(OUTPUT, "choices", "[]", "delta", "reasoning")                                               \
+    X(OUTPUT, "choices", "[]", "delta", "reasoning_content")                                       \
+    X(OUTPUT, "choices", "[]", "delta", "tool_calls", "[]", "function", "name")                    \
+    X(OUTPUT, "choices", "[]", "delta", "tool_calls", "[]", "function", "arguments")               \
+    X(USAGE, "usage")                                                                              \
+    X(PROMPT_TOKENS, "usage", "prompt_tokens")                                                     \
+    X(OUTPUT_TOKENS, "usage", "completion_tokens")
 
 #define RESPONSES(X)                                                                               \
-    X("type", TYPE)                                                                                \
-    X("error", ERROR)                                                                              \
-    X("delta", OUTPUT)                                                                             \
-    X("sequence_number", SEQUENCE)                                                                 \
-    X("response.id", ID)                                                                           \
-    X("response.model", MODEL)                                                                     \
-    X("response.created_at", CREATED)                                                              \
-    X("response.usage.input_tokens", PROMPT_TOKENS)                                                \
-    X("response.usage.output_tokens", OUTPUT_TOKENS)
+    X(TYPE, "type")                                                                                \
+    X(ERROR, "error")                                                                              \
+    X(OUTPUT, "delta")                                                                             \
+    X(SEQUENCE, "sequence_number")                                                                 \
+    X(ID, "response", "id")                                                                        \
+    X(MODEL, "response", "model")                                                                  \
+    X(CREATED, "response", "created_at")                                                           \
+    X(PROMPT_TOKENS, "response", "usage", "input_tokens")                                          \
+    X(OUTPUT_TOKENS, "response", "usage", "output_tokens")
 
 /* message_start's usage is an estimate and not looked at. */
 #define MESSAGES(X)                                                                                \
-    X("type", TYPE)                                                                                \
-    X("error", ERROR)                                                                              \
-    X("index", INDEX)                                                                              \
-    X("message.id", ID)                                                                            \
-    X("message.model", MODEL)                                                                      \
-    X("delta.text", OUTPUT)                                                                        \
-    X("delta.thinking", OUTPUT)                                                                    \
-    X("delta.partial_json", OUTPUT)                                                                \
-    X("usage.input_tokens", PROMPT_TOKENS)                                                         \
-    X("usage.output_tokens", OUTPUT_TOKENS)
+    X(TYPE, "type")                                                                                \
+    X(ERROR, "error")                                                                              \
+    X(INDEX, "index")                                                                              \
+    X(ID, "message", "id")                                                                         \
+    X(MODEL, "message", "model")                                                                   \
+    X(OUTPUT, "delta", "text")                                                                     \
+    X(OUTPUT, "delta", "thinking")                                                                 \
+    X(OUTPUT, "delta", "partial_json")                                                             \
+    X(PROMPT_TOKENS, "usage", "input_tokens")                                                      \
+    X(OUTPUT_TOKENS, "usage", "output_tokens")
 
 /* One JSON value of any /v1 route. */
 #define PLAIN(X)                                                                                   \
-    X("id", ID)                                                                                    \
-    X("model", MODEL)                                                                              \
-    X("error", ERROR)                                                                              \
-    X("choices[].text", OUTPUT)                                                                    \
-    X("choices[].message.content", OUTPUT)                                                         \
-    X("choices[].message.reasoning", OUTPUT)                                                       \
-    X("choices[].message.tool_calls[].function.arguments", OUTPUT)                                 \
-    X("content[].text", OUTPUT)                                                                    \
-    X("content[].thinking", OUTPUT)                                                                \
-    X("output[].content[].text", OUTPUT)                                                           \
-    X("output[].arguments", OUTPUT)                                                                \
-    X("usage.prompt_tokens", PROMPT_TOKENS)                                                        \
-    X("usage.completion_tokens", OUTPUT_TOKENS)                                                    \
-    X("usage.input_tokens", PROMPT_TOKENS)                                                         \
-    X("usage.output_tokens", OUTPUT_TOKENS)
+    X(ID, "id")                                                                                    \
+    X(MODEL, "model")                                                                              \
+    X(ERROR, "error")                                                                              \
+    X(OUTPUT, "choices", "[]", "text")                                                             \
+    X(OUTPUT, "choices", "[]", "message", "content")                                               \
+    X(OUTPUT, "choices", "[]", "message", "reasoning")                                             \
+    X(OUTPUT, "choices", "[]", "message", "tool_calls", "[]", "function", "arguments")             \
+    X(OUTPUT, "content", "[]", "text")                                                             \
+    X(OUTPUT, "content", "[]", "thinking")                                                         \
+    X(OUTPUT, "output", "[]", "content", "[]", "text")                                             \
+    X(OUTPUT, "output", "[]", "arguments")                                                         \
+    X(PROMPT_TOKENS, "usage", "prompt_tokens")                                                     \
+    X(OUTPUT_TOKENS, "usage", "completion_tokens")                                                 \
+    X(PROMPT_TOKENS, "usage", "input_tokens")                                                      \
+    X(OUTPUT_TOKENS, "usage", "output_tokens")
 
-#define PATH(path, role) path,
-#define ROLE(path, role) ROLE_##role,
+#define PATH(role, ...) {{__VA_ARGS__}},
+#define ROLE(role, ...) ROLE_##role,
 #define TABLE(name, LIST)                                                                          \
-    static const char *const name##_paths[] = {LIST(PATH)};                                        \
+    static const struct watch_path name##_paths[] = {LIST(PATH)};                                  \
     static const uint8_t name##_roles[] = {LIST(ROLE)};                                            \
     static const struct watch_table name##_table = {name##_paths, ARRAY_LEN(name##_paths)}
 

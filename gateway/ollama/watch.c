@@ -15,31 +15,10 @@ enum state {
     IN_LITERAL,
 };
 
-/* Where the n-th part of a dotted path ("a[].b" has a, [], b) begins; at its end when it has fewer.
- */
-static const char *path_part(const char *path, size_t n)
+static bool part_is(const char *name, struct slice part)
 {
-    for (; n > 0 && *path != '\0'; n--) {
-        if (*path == '[') {
-            path += 2;
-        } else {
-            while (*path != '\0' && *path != '.' && *path != '[') {
-                path++;
-            }
-        }
-        path += *path == '.' ? 1 : 0;
-    }
-    return path;
-}
-
-static bool part_is(const char *at, struct slice part)
-{
-    for (size_t i = 0; i < part.len; i++) {
-        if (at[i] == '\0' || at[i] != part.ptr[i]) {
-            return false;
-        }
-    }
-    return at[part.len] == '\0' || at[part.len] == '.' || at[part.len] == '[' || part.ptr[0] == '[';
+    return name != NULL && name[0] == part.ptr[0] && strlen(name) == part.len &&
+           memcmp(name, part.ptr, part.len) == 0;
 }
 
 /* The lowest path of a mask that is not empty. */
@@ -57,7 +36,7 @@ static uint32_t paths_matching(const struct watch *w, struct slice part)
         return 0;
     }
     for (uint32_t left = w->live[w->depth]; left != 0; left &= left - 1) {
-        if (part_is(path_part(w->table->paths[first_of(left)], w->depth - 1u), part)) {
+        if (part_is(w->table->paths[first_of(left)].parts[w->depth - 1u], part)) {
             mask |= left & -left;
         }
     }
@@ -72,7 +51,7 @@ static void report(struct watch *w, enum scan_kind kind)
     for (uint32_t left = w->matched; left != 0; left &= left - 1) {
         size_t i = first_of(left);
 
-        if (*path_part(w->table->paths[i], w->depth) == '\0') {
+        if (w->depth <= WATCH_LEVELS && w->table->paths[i].parts[w->depth] == NULL) {
             struct watch_event event = {
                 .path = i,
                 .kind = kind,
@@ -125,8 +104,12 @@ static void close_container(struct watch *w, char c)
     value_done(w);
 }
 
+/* Text of the value now read. Nobody asks for that of a string no path leads to. */
 static void take(struct watch *w, struct slice bytes)
 {
+    if (w->matched == 0 && !w->string_is_key) {
+        return;
+    }
     if (w->text_len < WATCH_TEXT_BYTES) {
         size_t room = WATCH_TEXT_BYTES - w->text_len;
 
@@ -177,6 +160,7 @@ static void begin_value(struct watch *w, char c)
         begin_string(w, false);
     } else if (c == '-' || (c >= '0' && c <= '9') || c == 't' || c == 'f' || c == 'n') {
         w->state = IN_LITERAL;
+        w->string_is_key = true; /* its text is judged, whoever asks */
         w->text_len = 0;
         take(w, slice_of(&c, 1));
     } else {
@@ -289,15 +273,43 @@ static void hex_digit(struct watch *w, char c)
     }
 }
 
-/* A run of plain string bytes, or the one byte that ends it. Returns bytes read. */
-static size_t string_run(struct watch *w, struct slice in)
+/* Whether one of 8 bytes ends a run: a quote, a backslash or a control character. */
+static bool ends_run(const char *p)
+{
+    const uint64_t ones = 0x0101010101010101u;
+    const uint64_t highs = 0x8080808080808080u;
+    uint64_t word;
+
+    memcpy(&word, p, sizeof(word));
+    uint64_t quote = word ^ (ones * '"');
+    uint64_t slash = word ^ (ones * '\\');
+    /* A byte below n borrows from its top bit in (byte - n), unless the bit was set already. */
+    uint64_t below = (quote - ones) & ~quote;
+
+    below |= (slash - ones) & ~slash;
+    below |= (word - ones * 0x20) & ~word;
+    return (below & highs) != 0;
+}
+
+static size_t run_length(struct slice in)
 {
     size_t i = 0;
 
+    while (in.len - i >= sizeof(uint64_t) && !ends_run(in.ptr + i)) {
+        i += sizeof(uint64_t);
+    }
     while (i < in.len && in.ptr[i] != '"' && in.ptr[i] != '\\' &&
            (unsigned char)in.ptr[i] >= 0x20) {
         i++;
     }
+    return i;
+}
+
+/* A run of plain string bytes, or the one byte that ends it. Returns bytes read. */
+static size_t string_run(struct watch *w, struct slice in)
+{
+    size_t i = run_length(in);
+
     if (i > 0) {
         drop_surrogate(w);
         take(w, slice_of(in.ptr, i));

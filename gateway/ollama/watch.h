@@ -23,10 +23,14 @@ enum {
     WATCH_TEXT_BYTES = 128,
 };
 
-/** Dotted paths, "[]" stands for every element: "done", "choices[].delta.content". */
+/** Keys from the top on, "[]" for every element: {"choices", "[]", "delta", "content"}. */
+struct watch_path {
+    const char *parts[WATCH_LEVELS + 1]; /* static; NULL behind the last */
+};
+
 struct watch_table {
-    const char *const *paths; /* static */
-    size_t count;             /* <= WATCH_PATHS_MAX */
+    const struct watch_path *paths; /* static */
+    size_t count;                   /* <= WATCH_PATHS_MAX */
 };
 
 struct watch_event {

@@ -2,8 +2,11 @@
 #include "ollama/watch.h"
 #include "unit.h"
 
-static const char *const paths[] = {"done",       "a.b",  "list[].x", "list[]",
+static const char *const names[] = {"done",       "a.b",  "list[].x", "list[]",
                                     "deep[][].y", "text", "obj"};
+static const struct watch_path paths[] = {
+    {{"done"}}, {{"a", "b"}}, {{"list", "[]", "x"}}, {{"list", "[]"}}, {{"deep", "[]", "[]", "y"}},
+    {{"text"}}, {{"obj"}}};
 static const struct watch_table table = {paths, ARRAY_LEN(paths)};
 
 struct log {
@@ -15,7 +18,7 @@ static void on_value(void *arg, const struct watch_event *event)
     struct log *log = arg;
     int shown = event->text.len > 20 ? 20 : (int)event->text.len;
 
-    ck_assert_int_eq(buf_printf(&log->text, "%s=%d:%.*s(%zu);", paths[event->path], event->kind,
+    ck_assert_int_eq(buf_printf(&log->text, "%s=%d:%.*s(%zu);", names[event->path], event->kind,
                                 shown, event->text.ptr == NULL ? "" : event->text.ptr, event->len),
                      CE_OK);
 }
