@@ -1,12 +1,14 @@
 #include "limit/gcra.h"
 
+/* Rounded up: a shorter one would let more through than the rule says. */
 static uint64_t interval_ns(const struct limit_rule *r)
 {
-    uint64_t ns = r->window_s * 1000000000u / r->requests;
+    uint64_t window_ns = r->window_s * 1000000000u;
 
-    return ns == 0 ? 1 : ns;
+    return window_ns / r->requests + (window_ns % r->requests != 0 ? 1 : 0);
 }
 
+/* At most the window and a nanosecond for each request: burst <= requests. */
 static uint64_t burst_ns(const struct limit_rule *r)
 {
     return (r->burst == 0 ? r->requests : r->burst) * interval_ns(r);
@@ -19,6 +21,11 @@ static uint64_t ahead_ns(const struct limit_rule *r, uint64_t tat_ns, uint64_t n
     uint64_t most = burst_ns(r);
 
     return ahead < most ? ahead : most;
+}
+
+uint64_t gcra_roll(const struct limit_rule *r, uint64_t tat_ns, uint64_t now_ns)
+{
+    return now_ns + ahead_ns(r, tat_ns, now_ns);
 }
 
 struct gcra_level gcra_look(const struct limit_rule *r, uint64_t tat_ns, uint64_t now_ns)
@@ -35,5 +42,5 @@ struct gcra_level gcra_look(const struct limit_rule *r, uint64_t tat_ns, uint64_
 
 uint64_t gcra_take(const struct limit_rule *r, uint64_t tat_ns, uint64_t now_ns)
 {
-    return now_ns + ahead_ns(r, tat_ns, now_ns) + interval_ns(r);
+    return gcra_roll(r, tat_ns, now_ns) + interval_ns(r);
 }

@@ -20,7 +20,13 @@ struct gcra_level {
     uint64_t reset_ns;  /* until all of `burst` would pass */
 };
 
-/** Look, take nothing. A clock that went back makes nobody wait longer than a whole refill. */
+/**
+ * The time to keep from now on, called before the others: when the clock went back, nobody waits
+ * longer than a whole refill. Never before now.
+ */
+uint64_t gcra_roll(const struct limit_rule *r, uint64_t tat_ns, uint64_t now_ns);
+
+/** Look, take nothing. */
 struct gcra_level gcra_look(const struct limit_rule *r, uint64_t tat_ns, uint64_t now_ns);
 
 /** Count one request, whether open or not. Returns the new time to keep. */

@@ -70,10 +70,19 @@ static void refuse(struct question *q, const struct limit_rule *rule, enum corra
     }
 }
 
-static void look_requests(struct question *q, const struct limit_rule *rule,
-                          const struct counter *c)
+/* `used` is the GCRA's time; the counter is old when that is over. */
+static void keep_time(struct counter *c, uint64_t tat_ns)
 {
-    struct gcra_level level = gcra_look(rule, c->window.used, as_ns(q->request->now_ms));
+    c->window.used = tat_ns;
+    c->window.ends_ms = as_ms(tat_ns);
+}
+
+static void look_requests(struct question *q, const struct limit_rule *rule, struct counter *c)
+{
+    uint64_t now_ns = as_ns(q->request->now_ms);
+
+    keep_time(c, gcra_roll(rule, c->window.used, now_ns));
+    struct gcra_level level = gcra_look(rule, c->window.used, now_ns);
 
     if (!level.open) {
         refuse(q, rule, CE_LIMIT_REQUESTS, as_ms(level.wait_ns));
@@ -196,8 +205,7 @@ static struct limit_grant *take_all(struct question *q, struct arena *arena)
         struct counter *c = limit_account_at(q->account, q->holds[i].counter);
 
         if (rule->requests > 0) {
-            c->window.used = gcra_take(rule, c->window.used, as_ns(q->request->now_ms));
-            c->window.ends_ms = as_ms(c->window.used);
+            keep_time(c, gcra_take(rule, c->window.used, as_ns(q->request->now_ms)));
         } else {
             c->holds++; /* the grant's own */
             window_reserve(&c->window, g->prompt_reserved + g->output_reserved);
