@@ -83,10 +83,11 @@ static void unlink_counter(struct limit_account *a, uint32_t index)
     *link = c->next;
 }
 
-/* Nothing is lost with it: no grant, no debt, its window is over, its budget is written. */
-static bool is_old(const struct counter *c, uint64_t now_ms)
+bool counter_is_old(const struct counter *c, uint64_t now_ms)
 {
-    return c->holds == 0 && c->window.debt == 0 && c->window.ends_ms <= now_ms && !c->dirty;
+    uint64_t keep_ms = c->window.debt == 0 ? 0 : COUNTER_DEBT_MS;
+
+    return c->holds == 0 && !c->dirty && c->window.ends_ms + keep_ms <= now_ms;
 }
 
 static uint32_t reuse_old(struct limit_account *a, uint64_t now_ms)
@@ -95,7 +96,7 @@ static uint32_t reuse_old(struct limit_account *a, uint64_t now_ms)
         uint32_t index = a->hand;
 
         a->hand = (a->hand + 1) % a->used;
-        if (is_old(limit_account_at(a, index), now_ms)) {
+        if (counter_is_old(limit_account_at(a, index), now_ms)) {
             unlink_counter(a, index);
             a->live--;
             return index;
@@ -130,5 +131,37 @@ uint32_t limit_account_get(struct limit_account *a, const struct counter_key *ke
         *bucket = index + 1;
         a->live++;
     }
+    return index;
+}
+
+void limit_account_mark(struct limit_account *a, uint32_t index)
+{
+    struct counter *c = limit_account_at(a, index);
+
+    if (c->dirty || !c->budget || !a->kept) {
+        return;
+    }
+    c->dirty = true;
+    c->next_dirty = 0;
+    if (a->dirty_first == 0) {
+        a->dirty_first = index + 1;
+    } else {
+        limit_account_at(a, a->dirty_last - 1)->next_dirty = index + 1;
+    }
+    a->dirty_last = index + 1;
+    a->dirty_count++;
+}
+
+uint32_t limit_account_unmark(struct limit_account *a)
+{
+    if (a->dirty_first == 0) {
+        return COUNTER_NONE;
+    }
+    uint32_t index = a->dirty_first - 1;
+    struct counter *c = limit_account_at(a, index);
+
+    a->dirty_first = c->next_dirty;
+    a->dirty_count--;
+    c->dirty = false;
     return index;
 }

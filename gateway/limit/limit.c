@@ -259,7 +259,7 @@ static struct counter *current(struct limit_grant *g, struct hold *h, uint64_t n
     if (g->metered == 0) {
         h->window_ends_ms = c->window.ends_ms;
     }
-    c->dirty = c->budget;
+    limit_account_mark(g->account, h->counter);
     return c;
 }
 
