@@ -31,6 +31,7 @@ struct counter {
     uint32_t next;        /* in its bucket, + 1; 0: last */
     uint32_t next_dirty;  /* + 1; 0: last */
     uint32_t holds;       /* grants that point here: not to be reused */
+    uint16_t windows;     /* begun so far, mod 2^16: no grant lives that long */
     bool budget;          /* of a calendar rule: kept over a restart */
     bool dirty;           /* in the list: changed since it was copied out */
 };

@@ -13,8 +13,8 @@ enum {
 /* A counter that a request touches, and the rule it stands for. */
 struct hold {
     uint32_t counter;
-    uint32_t rule;
-    uint64_t window_ends_ms; /* of the window in which this grant began to use tokens */
+    uint16_t rule;
+    uint16_t window; /* the counter's, in which this grant began to use tokens */
 };
 
 struct limit_grant {
@@ -89,12 +89,19 @@ static void look_requests(struct question *q, const struct limit_rule *rule, str
     }
 }
 
+static void roll(struct counter *c, const struct limit_rule *rule, uint64_t now_ms)
+{
+    if (window_roll(&c->window, rule, now_ms)) {
+        c->windows++;
+    }
+}
+
 static void look_tokens(struct question *q, const struct limit_rule *rule, struct counter *c)
 {
     const struct limit_request *request = q->request;
     uint64_t least = request->prompt_tokens + (request->has_output ? 1 : 0);
 
-    window_roll(&c->window, rule, request->now_ms);
+    roll(c, rule, request->now_ms);
     uint64_t room = window_room(&c->window, rule);
 
     if (least > rule->tokens) {
@@ -133,7 +140,7 @@ static enum corral_err look_all(struct limiter *l, struct question *q)
 
         c->holds++;
         c->budget = rule->calendar != LIMIT_NO_CALENDAR;
-        q->holds[q->count++] = (struct hold){.counter = index, .rule = (uint32_t)i};
+        q->holds[q->count++] = (struct hold){.counter = index, .rule = (uint16_t)i};
         if (rule->requests > 0) {
             look_requests(q, rule, c);
         } else {
@@ -255,9 +262,9 @@ static struct counter *current(struct limit_grant *g, struct hold *h, uint64_t n
 {
     struct counter *c = limit_account_at(g->account, h->counter);
 
-    window_roll(&c->window, &g->rules[h->rule], now_ms);
+    roll(c, &g->rules[h->rule], now_ms);
     if (g->metered == 0) {
-        h->window_ends_ms = c->window.ends_ms;
+        h->window = c->windows;
     }
     limit_account_mark(g->account, h->counter);
     return c;
@@ -309,7 +316,7 @@ void limit_settle(struct limit_grant *g, struct limit_counts counts, uint64_t no
         window_use(&c->window, covered);
         window_release(&c->window, reserved - covered);
         window_owe(&c->window, &g->rules[g->holds[i].rule], missing - covered);
-        if (c->window.ends_ms == g->holds[i].window_ends_ms) {
+        if (c->windows == g->holds[i].window) {
             window_credit(&c->window, too_much);
         }
         assert(c->holds > 0);

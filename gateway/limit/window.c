@@ -20,14 +20,17 @@ static void pay_debt(struct window *w, const struct limit_rule *r, uint64_t now_
     w->debt -= w->used;
 }
 
-void window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms)
+bool window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms)
 {
-    if (now_ms >= w->ends_ms) {
+    bool over = now_ms >= w->ends_ms;
+
+    if (over) {
         pay_debt(w, r, now_ms);
-        w->ends_ms = limit_rule_end_ms(r, now_ms);
-    } else if (w->ends_ms - now_ms > limit_rule_length_ms(r)) {
-        w->ends_ms = limit_rule_end_ms(r, now_ms); /* the clock was set back */
     }
+    if (over || w->ends_ms - now_ms > limit_rule_length_ms(r)) { /* the clock was set back */
+        w->ends_ms = limit_rule_end_ms(r, now_ms);
+    }
+    return over;
 }
 
 uint64_t window_room(const struct window *w, const struct limit_rule *r)

@@ -22,8 +22,8 @@ struct window {
     uint64_t debt;
 };
 
-/** Begin a new window if this one is over. Called by all others. */
-void window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms);
+/** Begin a new window if this one is over: true. Called before all others. */
+bool window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms);
 
 /** Tokens that may still be reserved in this window. The window is rolled. */
 uint64_t window_room(const struct window *w, const struct limit_rule *r);

@@ -22,12 +22,12 @@ START_TEST(begins_with_the_first_request)
     struct limit_rule r = minute();
     struct window w = {0};
 
-    window_roll(&w, &r, T0);
+    ck_assert(window_roll(&w, &r, T0));
     ck_assert_uint_eq(w.ends_ms, T0 + MINUTE_MS);
     ck_assert_uint_eq(window_room(&w, &r), LIMIT);
-    window_roll(&w, &r, T0 + MINUTE_MS - 1);
+    ck_assert(!window_roll(&w, &r, T0 + MINUTE_MS - 1));
     ck_assert_uint_eq(w.ends_ms, T0 + MINUTE_MS);
-    window_roll(&w, &r, T0 + MINUTE_MS);
+    ck_assert(window_roll(&w, &r, T0 + MINUTE_MS));
     ck_assert_uint_eq(w.ends_ms, T0 + 2 * MINUTE_MS);
 }
 END_TEST
@@ -147,7 +147,7 @@ START_TEST(a_clock_set_back_keeps_the_count)
 
     window_roll(&w, &r, T0);
     window_owe(&w, &r, 400);
-    window_roll(&w, &r, T0 - 1000 * MINUTE_MS); /* far */
+    ck_assert(!window_roll(&w, &r, T0 - 1000 * MINUTE_MS)); /* far, yet no new window */
     check(&w, 400, 0, 0);
     ck_assert_uint_eq(w.ends_ms, T0 - 999 * MINUTE_MS);
     window_roll(&w, &r, T0 - 999 * MINUTE_MS - 1);
