@@ -63,7 +63,7 @@ void window_owe(struct window *w, const struct limit_rule *r, uint64_t tokens)
     uint64_t now = least(tokens, window_room(w, r));
 
     w->used += now;
-    w->debt += tokens - now;
+    w->debt += least(tokens - now, UINT64_MAX - w->debt); /* the count is a replica's word */
 }
 
 void window_credit(struct window *w, uint64_t tokens)

@@ -217,6 +217,25 @@ START_TEST(output_above_the_bound_is_owed)
 }
 END_TEST
 
+/* Counts of a replica gone mad: the sum stays a number. */
+START_TEST(debt_does_not_overflow)
+{
+    const struct limit_rule r = tokens("t", 1000);
+    struct limit_request request = ask_of(&r, 1);
+    struct limit_verdict v;
+    struct limit_grant *g[3];
+
+    for (size_t i = 0; i < 3; i++) {
+        ck_assert_int_eq(reserve(&request, &v, &g[i]), CE_OK);
+    }
+    for (size_t i = 0; i < 3; i++) {
+        limit_settle(g[i], (struct limit_counts){INT64_MAX, -1}, T0);
+    }
+    ck_assert_uint_ge(look(&r, T0).debt, (uint64_t)INT64_MAX);
+    ck_assert_uint_eq(look(&r, T0).used, 1000);
+}
+END_TEST
+
 struct racer {
     const struct limit_rule *rules;
     pthread_t thread;
@@ -284,6 +303,7 @@ static Suite *suite(void)
     tcase_add_test(c, credit_survives_a_worker_that_is_late);
     tcase_add_test(c, aborted_after_some);
     tcase_add_test(c, output_above_the_bound_is_owed);
+    tcase_add_test(c, debt_does_not_overflow);
     tcase_add_test(c, two_threads_share_an_account);
     suite_add_tcase(s, c);
     return s;
