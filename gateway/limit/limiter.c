@@ -42,32 +42,40 @@ void limiter_add_tenant(struct limiter *l, uint32_t tenant)
     }
 }
 
-/* Name, user and model with their lengths in front: no two triples make the same bytes. */
+enum { PART = 128, PARTS = 3 };
+
+/* Its length in front: no two rows of parts make the same bytes. Long ones are hashed. */
+static char *put_part(char *at, struct slice part, uint64_t seed)
+{
+    uint32_t len = (uint32_t)part.len;
+    uint64_t hash[2];
+
+    memcpy(at, &len, sizeof(len));
+    at += sizeof(len);
+    if (len > PART) {
+        hash_bytes_wide(part, seed, hash);
+        part = slice_of((const char *)hash, sizeof(hash));
+    }
+    if (part.len > 0) {
+        memcpy(at, part.ptr, part.len);
+    }
+    return at + part.len;
+}
+
+/* Keys stand in the state file: another way to make them wants another SCHEMA_VERSION there. */
 struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
                                struct slice user, struct slice model)
 {
-    enum { ROOM = 1024 };
-    const struct slice parts[] = {
-        slice_str(rule->name),
-        (rule->per & LIMIT_PER_USER) != 0 ? user : slice_of(NULL, 0),
-        (rule->per & LIMIT_PER_MODEL) != 0 ? model : slice_of(NULL, 0),
-    };
-    char text[ROOM];
-    size_t at = 0;
+    const struct slice none = {NULL, 0};
+    char text[1 + PARTS * (sizeof(uint32_t) + PART)];
+    char *at = text;
     struct counter_key key = {{0}};
 
-    for (size_t i = 0; i < ARRAY_LEN(parts); i++) {
-        size_t most = ROOM / ARRAY_LEN(parts) - sizeof(uint16_t);
-        uint16_t len = (uint16_t)(parts[i].len < most ? parts[i].len : most);
-
-        memcpy(text + at, &len, sizeof(len));
-        at += sizeof(len);
-        if (len > 0) {
-            memcpy(text + at, parts[i].ptr, len);
-        }
-        at += len;
-    }
-    hash_bytes_wide(slice_of(text, at), l->seed, key.half);
+    *at++ = rule->requests > 0 ? 'r' : 't'; /* their numbers are no tokens */
+    at = put_part(at, slice_str(rule->name), l->seed);
+    at = put_part(at, (rule->per & LIMIT_PER_USER) != 0 ? user : none, l->seed);
+    at = put_part(at, (rule->per & LIMIT_PER_MODEL) != 0 ? model : none, l->seed);
+    hash_bytes_wide(slice_of(text, (size_t)(at - text)), l->seed, key.half);
     return key;
 }
 

@@ -213,6 +213,48 @@ START_TEST(counters_are_per_user_and_model)
 }
 END_TEST
 
+/* Subjects of some issuers are long and differ at their end only. */
+START_TEST(long_names_are_told_apart)
+{
+    enum { LONG = 700 };
+    static char ann[LONG];
+    static char bob[LONG];
+    struct limit_rule r = tokens("t", 1000);
+    struct limit_request request = ask_of(&r, 1);
+    struct limit_verdict v;
+    struct limit_grant *g;
+
+    memset(ann, 'x', sizeof(ann));
+    memcpy(bob, ann, sizeof(bob));
+    bob[LONG - 1] = 'y';
+    r.per = LIMIT_PER_USER;
+    request.user = slice_of(ann, LONG);
+    ck_assert_int_eq(reserve(&request, &v, &g), CE_OK);
+    ck_assert(!has_its_own(&r, slice_of(ann, LONG), request.model));
+    ck_assert(has_its_own(&r, slice_of(bob, LONG), request.model));
+    ck_assert(has_its_own(&r, slice_of(ann, LONG - 1), request.model));
+    limit_settle(g, UNTOLD, T0);
+}
+END_TEST
+
+/* A reload turns a rule of requests into one of tokens: nanoseconds are no tokens. */
+START_TEST(a_rule_that_changes_its_kind_begins_anew)
+{
+    const struct limit_rule before = requests("a", 10);
+    const struct limit_rule after = tokens("a", 1000);
+    struct limit_request request = ask_of(&before, 1);
+    struct limit_verdict v;
+    struct limit_grant *g;
+
+    ck_assert_int_eq(reserve(&request, &v, &g), CE_OK);
+    request.rules = &after;
+    ck_assert_int_eq(reserve(&request, &v, &g), CE_OK);
+    check(&after, T0, 0, 150, 0);
+    limit_settle(g, UNTOLD, T0);
+    ck_assert_uint_eq(look(&before, T0).used, 1);
+}
+END_TEST
+
 /* A grant outlives a reload that lowers the limit: no more is given out, nothing is lost. */
 START_TEST(a_reload_lowers_the_limit)
 {
@@ -267,6 +309,8 @@ static Suite *suite(void)
     tcase_add_test(c, shadows_tell_and_never_refuse);
     tcase_add_test(c, the_store_is_bounded);
     tcase_add_loop_test(c, counters_are_per_user_and_model, 0, (int)ARRAY_LEN(wards));
+    tcase_add_test(c, long_names_are_told_apart);
+    tcase_add_test(c, a_rule_that_changes_its_kind_begins_anew);
     tcase_add_test(c, a_reload_lowers_the_limit);
     tcase_add_test(c, looks_at_what_nobody_used);
     suite_add_tcase(s, c);
