@@ -199,6 +199,12 @@ static struct limit_grant *make_grant(const struct question *q, struct arena *ar
     return g;
 }
 
+/* Enforced, it would have taken nothing: only so it tells how many it would refuse. */
+static bool is_shadowed(const struct question *q, unsigned rule)
+{
+    return (q->verdict->shadowed & 1u << rule) != 0;
+}
+
 static struct limit_grant *take_all(struct question *q, struct arena *arena)
 {
     struct limit_grant *g = NULL;
@@ -211,6 +217,9 @@ static struct limit_grant *take_all(struct question *q, struct arena *arena)
         const struct limit_rule *rule = &q->request->rules[q->holds[i].rule];
         struct counter *c = limit_account_at(q->account, q->holds[i].counter);
 
+        if (is_shadowed(q, q->holds[i].rule)) {
+            continue;
+        }
         if (rule->requests > 0) {
             keep_time(c, gcra_take(rule, c->window.used, as_ns(q->request->now_ms)));
         } else {

@@ -30,7 +30,7 @@ struct limit_rule {
     uint32_t per;      /* mask of enum limit_per */
     char **models;     /* owned; only requests for these count; none: all */
     size_t model_count;
-    bool shadow; /* counts and tells, refuses nothing */
+    bool shadow; /* tells what it would refuse, counts the rest, refuses nothing */
 };
 
 /** Frees what a rule owns; the struct is the caller's. */

@@ -148,6 +148,34 @@ START_TEST(shadows_tell_and_never_refuse)
 }
 END_TEST
 
+/* Twice the rate of a shadow rule: it tells of every second one, as if it were enforced. */
+START_TEST(shadows_tell_what_would_be_refused)
+{
+    struct limit_rule rules[] = {requests("r", 60), tokens("t", 6000)};
+    struct limit_request request = ask_of(rules, 2);
+    unsigned told[2] = {0, 0};
+    struct limit_verdict v;
+    struct limit_grant *g;
+
+    rules[0].shadow = rules[1].shadow = true;
+    rules[0].burst = 1;
+    for (unsigned i = 0; i < 600; i++) { /* two a second, 200 tokens each, for five minutes */
+        request.now_ms = T0 + i * UINT64_C(500);
+        ck_assert_int_eq(reserve(&request, &v, &g), CE_OK);
+        limit_meter(g, true, 100, request.now_ms);
+        limit_settle(g, UNTOLD, request.now_ms);
+        told[0] += v.shadowed & 1;
+        told[1] += v.shadowed >> 1 & 1;
+    }
+    ck_assert_uint_eq(told[0], 300);
+    ck_assert_uint_eq(told[1], 600 - 5 * 30);
+    request.now_ms += MINUTE_MS;
+    ck_assert_int_eq(reserve(&request, &v, &g), CE_OK);
+    ck_assert_uint_eq(v.shadowed, 0); /* no debt of the past */
+    limit_settle(g, UNTOLD, request.now_ms);
+}
+END_TEST
+
 START_TEST(the_store_is_bounded)
 {
     struct limit_rule rules[] = {tokens("t", 1000), tokens("u", 1000)};
@@ -307,6 +335,7 @@ static Suite *suite(void)
     tcase_add_test(c, waits_shortly_for_what_is_only_reserved);
     tcase_add_test(c, a_prompt_above_the_limit_never_passes);
     tcase_add_test(c, shadows_tell_and_never_refuse);
+    tcase_add_test(c, shadows_tell_what_would_be_refused);
     tcase_add_test(c, the_store_is_bounded);
     tcase_add_loop_test(c, counters_are_per_user_and_model, 0, (int)ARRAY_LEN(wards));
     tcase_add_test(c, long_names_are_told_apart);
