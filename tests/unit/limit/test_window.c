@@ -140,6 +140,20 @@ START_TEST(windows_without_requests_pay_debt)
 }
 END_TEST
 
+/* February has 28 days: it pays like any other month. */
+START_TEST(a_short_month_pays_debt)
+{
+    struct limit_rule r = {.tokens = LIMIT, .calendar = LIMIT_MONTH};
+    struct window w = {0};
+
+    window_roll(&w, &r, UINT64_C(1769904000000) - 1); /* 2026-01-31, ends 2026-02-01 */
+    window_owe(&w, &r, 2700);
+    window_roll(&w, &r, UINT64_C(1772323200000)); /* 2026-03-01 */
+    check(&w, 700, 0, 0);
+    ck_assert_uint_eq(w.ends_ms, UINT64_C(1775001600000));
+}
+END_TEST
+
 START_TEST(a_clock_set_back_keeps_the_count)
 {
     struct limit_rule r = minute();
@@ -201,6 +215,7 @@ static Suite *suite(void)
     tcase_add_test(c, debt_leaves_the_reserved_alone);
     tcase_add_loop_test(c, windows_without_requests_pay_debt, 0,
                         (int)(sizeof(unused) / sizeof(unused[0])));
+    tcase_add_test(c, a_short_month_pays_debt);
     tcase_add_test(c, a_clock_set_back_keeps_the_count);
     tcase_add_test(c, a_clock_set_back_over_a_month_end);
     tcase_add_test(c, a_lower_limit_leaves_no_room);
