@@ -1,6 +1,7 @@
 #include <cjson/cJSON.h>
 #include <event2/event.h>
 #include <openssl/crypto.h>
+#include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,9 +107,10 @@ static int cmd_version(int argc, char **argv)
         return status;
     }
     printf("corral %s\ncommit %s\nlibevent %s\n%s\nlibjwt %s\ncJSON %s\nlibyaml %s\n"
-           "xxHash %u\n",
+           "xxHash %u\nSQLite %s\n",
            CORRAL_VERSION, CORRAL_COMMIT, event_get_version(), OpenSSL_version(OPENSSL_VERSION),
-           CORRAL_LIBJWT_VERSION, cJSON_Version(), yaml_get_version_string(), XXH_versionNumber());
+           CORRAL_LIBJWT_VERSION, cJSON_Version(), yaml_get_version_string(), XXH_versionNumber(),
+           sqlite3_libversion());
     return 0;
 }
 

@@ -13,11 +13,15 @@ struct limiter {
     uint64_t seed; /* of counter keys; from the state file when there is one */
     uint32_t max_tenants;
     uint32_t counters;
+    bool kept;                                 /* budgets are written to a file */
     _Atomic(struct limit_account *) *accounts; /* by tenant; written by main, once each */
 };
 
 /** NULL: the tenant has no limits. */
 struct limit_account *limiter_account(struct limiter *l, uint32_t tenant);
+
+/** From now on budgets are kept, and keys are made with `seed`. Before the first counter. */
+void limiter_keep(struct limiter *l, uint64_t seed);
 
 struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
                                struct slice user, struct slice model);

@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdlib.h>
 
 #include "base/mem.h"
@@ -37,8 +38,24 @@ struct limit_account *limiter_account(struct limiter *l, uint32_t tenant)
 void limiter_add_tenant(struct limiter *l, uint32_t tenant)
 {
     if (tenant < l->max_tenants && limiter_account(l, tenant) == NULL) {
-        atomic_store_explicit(&l->accounts[tenant], limit_account_create(l->counters),
-                              memory_order_release);
+        struct limit_account *a = limit_account_create(l->counters);
+
+        a->kept = l->kept;
+        atomic_store_explicit(&l->accounts[tenant], a, memory_order_release);
+    }
+}
+
+void limiter_keep(struct limiter *l, uint64_t seed)
+{
+    l->seed = seed;
+    l->kept = true;
+    for (uint32_t i = 0; i < l->max_tenants; i++) {
+        struct limit_account *a = limiter_account(l, i);
+
+        if (a != NULL) {
+            assert(a->live == 0); /* its key would be another one now */
+            a->kept = true;
+        }
     }
 }
 
