@@ -289,13 +289,15 @@ static int serve_settings(struct app *a, struct settings *settings)
 
     if (!reload_publish(a, settings, &fault)) {
         fprintf(stderr, "corral: %s\n", fault.text);
-    } else if (ports_open(a, &a->house.snapshot->settings)) {
+    } else if (budgets_open(a, &a->house.snapshot->settings) &&
+               ports_open(a, &a->house.snapshot->settings)) {
         log_start(a);
         run(a);
         status = atomic_load(&a->cut) ? EXIT_DRAIN_CUT : 0;
     } else {
         ports_close(a);
     }
+    budgets_close(a);
     demolish_house(a);
     logger_destroy(a->logger);
     return status;

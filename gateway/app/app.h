@@ -31,6 +31,7 @@ struct app {
     struct control *metrics_port;
     struct event *signals[5]; /* owned */
     struct secrets_watch *secrets;
+    struct limit_state *budgets; /* owned; NULL: budgets are not kept */
     struct deadline drain_limit;
     size_t drained;
     bool draining;
@@ -66,6 +67,14 @@ void crew_join_all(struct app *a);
 bool ports_open(struct app *a, const struct settings *s);
 void ports_close(struct app *a);
 void ports_serve(struct app *a);
+
+/* budgets.c */
+/** Open the state directory, if there is one, before any worker runs. Prints errors. */
+bool budgets_open(struct app *a, const struct settings *s);
+/** After a reload that may have made accounts, before its snapshot is in use. */
+void budgets_restore(struct app *a);
+/** After the workers have ended. Accepts an app that has none. */
+void budgets_close(struct app *a);
 
 /* secrets_watch.c */
 /** Look at certificates and key files every SECRETS_WATCH_MS; a change calls reload_secrets. */

@@ -5,6 +5,7 @@
 #include "app/commit.h"
 #include "app/version.h"
 #include "base/mem.h"
+#include "limit/state.h"
 
 enum { LABEL_BYTES = 16, MAX_TABLES = 65 };
 
@@ -164,6 +165,15 @@ static void write_gauges(struct scrape *s)
               limits.counters);
     write_one(s, "corral_limit_reservations", "gauge",
               "Requests whose tokens are reserved and not settled yet.", limits.grants);
+    if (s->app->budgets != NULL) {
+        struct limit_state_counts state = limit_state_counts(s->app->budgets);
+
+        write_one(s, "corral_budget_rows_written_total", "counter",
+                  "Token budgets written to the state directory.", state.rows_written);
+        write_one(s, "corral_budget_writes_failed_total", "counter",
+                  "Writes to the state directory that failed; they are tried again.",
+                  state.writes_failed);
+    }
     write_one(s, "corral_log_dropped_total", "counter",
               "Log lines lost: ring full or target failing.", logger_dropped(s->app->logger));
     head(s, "corral_build_info", "gauge", "Version and commit.");

@@ -5,7 +5,13 @@
 #include "exchange/limits.h"
 #include "limit/fields.h"
 
-enum { USAGE_MAX_BYTES = 1024 * 1024, USAGE_MAX_MODELS = 256, BYTES_PER_TOKEN = 4 };
+enum {
+    USAGE_MAX_BYTES = 1024 * 1024,
+    USAGE_MAX_MODELS = 256,
+    BYTES_PER_TOKEN = 4,
+    COUNT_MAX =
+        16 * 1024 * 1024, /* no context is so long: a replica that tells more is not believed */
+};
 
 /* Who it is within the tenant: a credential that names no user is a user of its own. */
 static struct slice user_of(const struct exchange *ex)
@@ -122,6 +128,11 @@ void exchange_meter(struct exchange *ex, bool prompt, uint64_t output)
     }
 }
 
+static int64_t believed(uint64_t count)
+{
+    return (int64_t)(count < COUNT_MAX ? count : COUNT_MAX);
+}
+
 /* What is charged: Ollama's own counts where it told them, else the chunks that came. */
 void exchange_settle(struct exchange *ex)
 {
@@ -134,8 +145,8 @@ void exchange_settle(struct exchange *ex)
     if (ex->passing_error) {
         counts = (struct limit_counts){0, 0};
     } else if (ex->stream_ready) {
-        counts.prompt = stream_told_prompt(s) ? (int64_t)s->prompt_tokens : -1;
-        counts.output = (int64_t)(stream_told_output(s) ? s->output_tokens : s->chunks);
+        counts.prompt = stream_told_prompt(s) ? believed(s->prompt_tokens) : -1;
+        counts.output = believed(stream_told_output(s) ? s->output_tokens : s->chunks);
     }
     limit_settle(ex->grant, counts, clock_wall_ms());
     ex->grant = NULL;

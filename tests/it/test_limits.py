@@ -464,3 +464,83 @@ def test_usage_is_for_who_asks(stable):
     row = usage(corral, "tpm")
     assert row == {"name": "tpm", "window_s": 60, "kind": "tokens", "per_user": False, "shadow": False,
                    "limit": 1000, "used": 0, "reserved": 0, "debt": 0, "remaining": 1000, "reset_s": 60}
+
+
+# ---- over a restart ----
+
+DAILY = {"name": "daily", "tokens": 1000, "calendar": "day", "per": ["user"]}
+
+
+def test_a_budget_survives_a_restart(stable, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    corral, sim = limited(stable, DAILY, dict(TPM, name="window"), state_dir=str(state))
+    assert corral.post("/api/chat", chat(tokens=50)).status == 200
+    used = settled(corral, "daily")[0]["used"]
+    assert corral.stop() == 0
+    again = stable.corral(sim, slots=64, state_dir=str(state),
+                          tenants={"acme": {"limits": [DAILY, dict(TPM, name="window")]}, "beta": {}})
+    assert usage(again, "daily")["used"] == used > 50
+    assert usage(again, "window")["used"] == 0  # windows begin anew
+    assert again.metrics().sum("corral_budget_writes_failed_total") == 0
+
+
+def test_a_kill_loses_a_second_at_most(stable, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    corral, sim = limited(stable, DAILY, state_dir=str(state), speed="0")
+    assert corral.post("/api/chat", chat(tokens=50)).status == 200
+    used = settled(corral, "daily")[0]["used"]
+    wait_for(lambda: corral.metrics().sum("corral_budget_rows_written_total") > 0, 5, "a written budget")
+    assert corral.post("/api/chat", chat(tokens=20)).status == 200
+    corral.process.kill()
+    corral.process.wait(10)
+    stable.corrals.remove(corral)
+    again = stable.corral(sim, slots=64, state_dir=str(state),
+                          tenants={"acme": {"limits": [DAILY]}, "beta": {}})
+    assert usage(again, "daily")["used"] >= used
+
+
+def test_a_budget_comes_with_a_reload(stable, tmp_path):
+    """A tenant that gets its limits back by a reload goes on where its budget stood."""
+    state = tmp_path / "state"
+    state.mkdir()
+    corral, sim = limited(stable, DAILY, state_dir=str(state))
+    assert corral.post("/api/chat", chat(tokens=50)).status == 200
+    used = settled(corral, "daily")[0]["used"]
+    assert corral.stop() == 0
+    again = stable.corral(sim, slots=64, state_dir=str(state), tenants={"acme": {}, "beta": {}})
+    config = dict(again.config)
+    config["tenants"] = [dict(t, limits=[DAILY] if t["name"] == "acme" else []) for t in config["tenants"]]
+    again.reload(config)
+    assert usage(again, "daily")["used"] == used
+
+
+def test_a_second_corral_on_the_same_folder_does_not_start(stable, tmp_path):
+    state = tmp_path / "state"
+    state.mkdir()
+    corral, sim = limited(stable, DAILY, state_dir=str(state))
+    second = stable.corral(sim, wait=False, state_dir=str(state), tenants={"acme": {"limits": [DAILY]}})
+    second.exit_expected = 1
+    assert second.wait_exit() == 1
+    assert "limits.db" in second.text() and "in use by another process" in second.text(), second.text()
+    assert usage(corral, "daily")["used"] == 0
+
+
+@pytest.mark.parametrize("content", [b"no database at all\n" * 100, b"SQLite format 3\0" + b"x" * 4096],
+                         ids=["text", "broken"])
+def test_a_damaged_file_is_not_touched(stable, tmp_path, content):
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "limits.db").write_bytes(content)
+    sim = stable.sim()
+    corral = stable.corral(sim, wait=False, state_dir=str(state), tenants={"acme": {"limits": [DAILY]}})
+    corral.exit_expected = 1
+    assert corral.wait_exit() == 1
+    assert str(state / "limits.db") in corral.text()
+    assert (state / "limits.db").read_bytes() == content
+
+
+def test_budgets_without_a_folder_are_warned_about(stable):
+    corral, _ = limited(stable, DAILY)
+    assert [line["level"] for line in corral.logged("budgets.not_kept")] == ["warn"]
