@@ -134,7 +134,7 @@ static void write_expiry(struct scrape *s)
 
     head(s, "corral_certificate_expiry_timestamp_seconds", "gauge",
          "When each certificate expires, in its order in the configuration.");
-    for (size_t i = 0; snapshot->tls != NULL && i < snapshot->settings.certificate_count; i++) {
+    for (size_t i = 0; snapshot->tls != NULL && i < snapshot->settings.tls.certificate_count; i++) {
         if (s->err == CE_OK) {
             s->err = buf_printf(
                 s->out, "corral_certificate_expiry_timestamp_seconds{certificate=\"%zu\"} %lld\n",

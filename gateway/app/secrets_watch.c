@@ -1,3 +1,5 @@
+#include <dirent.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -35,15 +37,37 @@ static uint64_t mix_file(uint64_t digest, const char *path)
     return hash_bytes(slice_of((const char *)facts, sizeof(facts)));
 }
 
+/* Its files in any order: readdir promises none. */
+static uint64_t mix_folder(uint64_t digest, const char *path)
+{
+    uint64_t sum = 0;
+    DIR *d = path == NULL ? NULL : opendir(path);
+    const struct dirent *entry;
+    char file[4096 + 256];
+
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        if (entry->d_name[0] != '.') {
+            snprintf(file, sizeof(file), "%s/%s", path, entry->d_name);
+            sum += mix_file(hash_bytes(slice_str(entry->d_name)), file);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+    return mix_file(digest, path) + sum;
+}
+
 static uint64_t look_at_all(struct app *a)
 {
     struct snapshot *s = house_snapshot(&a->house);
     uint64_t digest = 0;
 
-    for (size_t i = 0; i < s->settings.certificate_count; i++) {
-        digest = mix_file(digest, s->settings.certificates[i].chain);
-        digest = mix_file(digest, s->settings.certificates[i].key);
+    for (size_t i = 0; i < s->settings.tls.certificate_count; i++) {
+        digest = mix_file(digest, s->settings.tls.certificates[i].chain);
+        digest = mix_file(digest, s->settings.tls.certificates[i].key);
     }
+    digest = mix_folder(digest, s->settings.tls.client_ca_dir);
+    digest = mix_folder(digest, s->settings.tls.client_crl_dir);
     for (size_t i = 0; i < s->settings.auth.issuer_count; i++) {
         digest = mix_file(digest, s->settings.auth.issuers[i].keys_file);
     }

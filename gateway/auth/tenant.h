@@ -21,6 +21,8 @@ struct tenant_settings {
     unsigned verbs;  /* VERB_BIT mask */
     char **models;   /* owned; patterns, see model_pattern_matches */
     size_t model_count;
+    char **certificate_names; /* owned; "spiffe://…" or "dns:…", each in one tenant only */
+    size_t certificate_name_count;
     uint32_t max_running;
     uint32_t max_waiting;
     struct limit_rule *limits; /* owned */

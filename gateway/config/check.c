@@ -85,6 +85,94 @@ static void check_tenants(struct reader *r)
     }
 }
 
+/* A URI or dns: and a host name, in characters that names have. */
+static bool certificate_name_ok(const char *name)
+{
+    if (strncmp(name, "dns:", 4) == 0) {
+        return name_ok(name + 4);
+    }
+    for (const char *p = name; *p != '\0'; p++) {
+        if (*p <= ' ' || *p > '~' || *p == '*') {
+            return false;
+        }
+    }
+    return strstr(name, "://") != NULL && strstr(name, "://") != name;
+}
+
+/* The tenant before `until` that has the name, or NULL. */
+static const char *holder_of(const struct auth_settings *a, const char *name, size_t until)
+{
+    for (size_t i = 0; i < until; i++) {
+        for (size_t n = 0; n < a->tenants[i].certificate_name_count; n++) {
+            if (strcmp(a->tenants[i].certificate_names[n], name) == 0) {
+                return a->tenants[i].name == NULL ? "" : a->tenants[i].name;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool has_certificate_names(const struct auth_settings *a)
+{
+    for (size_t i = 0; i < a->tenant_count; i++) {
+        if (a->tenants[i].certificate_name_count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_certificate_names(struct reader *r)
+{
+    const struct auth_settings *a = &r->settings->auth;
+
+    for (size_t i = 0; i < a->tenant_count; i++) {
+        const struct tenant_settings *t = &a->tenants[i];
+        struct place at = reader_place(r, "tenants[%zu].certificate_names", i);
+
+        if (t->certificate_name_count > 0 && r->settings->tls.client_auth == TLS_CLIENT_OFF) {
+            reader_error(r, at, "needs tls.client_auth: optional or required");
+        }
+        for (size_t n = 0; n < t->certificate_name_count; n++) {
+            const char *name = t->certificate_names[n];
+            const char *holder = holder_of(a, name, i);
+
+            if (!certificate_name_ok(name)) {
+                reader_error(r, at,
+                             "\"%s\" is neither a URI like spiffe://corral/ns/team/sa/app nor dns: "
+                             "and a host name like dns:app.example.com; wildcards are not allowed",
+                             name);
+            }
+            if (holder != NULL) {
+                reader_error(r, at, "\"%s\" stands for the tenant \"%s\" already", name, holder);
+            }
+        }
+    }
+}
+
+static void check_tls(struct reader *r)
+{
+    const struct tls_settings *t = &r->settings->tls;
+    bool off = t->client_auth == TLS_CLIENT_OFF;
+
+    if (t->certificate_count > TLS_MAX_CERTIFICATES) {
+        reader_error(r, reader_place(r, "tls.certificates"), "has more than %d entries",
+                     (int)TLS_MAX_CERTIFICATES);
+    }
+    if (!off && t->client_ca_dir == NULL) {
+        reader_error(r, reader_place(r, "tls.client_auth"),
+                     "needs tls.client_ca_dir, the folder of authorities that vouch for clients");
+    }
+    if (off && t->client_ca_dir != NULL) {
+        reader_error(r, reader_place(r, "tls.client_ca_dir"),
+                     "is of no use without tls.client_auth: optional or required");
+    }
+    if (off && t->client_crl_dir != NULL) {
+        reader_error(r, reader_place(r, "tls.client_crl_dir"),
+                     "is of no use without tls.client_auth: optional or required");
+    }
+}
+
 static void check_issuers(struct reader *r)
 {
     const struct auth_settings *a = &r->settings->auth;
@@ -109,7 +197,8 @@ static void check_issuers(struct reader *r)
 static void check_listeners(struct reader *r)
 {
     struct settings *s = r->settings;
-    bool no_credentials = s->auth.issuer_count == 0 && s->auth.api_keys_file == NULL;
+    bool no_credentials = s->auth.issuer_count == 0 && s->auth.api_keys_file == NULL &&
+                          !has_certificate_names(&s->auth);
 
     if (s->listener_count == 0) {
         reader_error(r, reader_place(r, "listeners"), "must have at least one entry");
@@ -131,11 +220,11 @@ static void check_listeners(struct reader *r)
         }
         if (open && no_credentials) {
             reader_error(r, at,
-                         "%s can be reached from the network, so it needs api_keys_file or "
-                         "issuers",
+                         "%s can be reached from the network, so it needs api_keys_file, issuers "
+                         "or client certificates (tenants[].certificate_names)",
                          l->address);
         }
-        if (l->tls && s->certificate_count == 0) {
+        if (l->tls && s->tls.certificate_count == 0) {
             reader_error(r, at, "tls: true needs an entry under tls.certificates");
         }
         for (size_t j = 0; j < i; j++) {
@@ -209,7 +298,9 @@ void reader_cross_check(struct reader *r)
 {
     check_listeners(r);
     check_server_names(r);
+    check_tls(r);
     check_tenants(r);
+    check_certificate_names(r);
     check_issuers(r);
     check_replicas(r);
     check_limits(r);

@@ -32,10 +32,27 @@ static const struct key_spec certificate_keys[] = {
 static const struct schema certificate_schema = SCHEMA(certificate_keys, struct tls_files);
 
 static const struct key_spec tls_keys[] = {
-    {"certificates", KEY_LIST, AT_LIST(struct settings, certificates, certificate_count),
+    {"certificates", KEY_LIST, AT_LIST(struct settings, tls.certificates, tls.certificate_count),
      .inner = &certificate_schema,
-     .sentence = "One or several certificates: an ECDSA one first, an RSA one for old clients. "
-                 "Their files are watched; a renewed pair is used without a restart."},
+     .sentence = "One or several certificates, chosen by the DNS names in them; of one name an "
+                 "ECDSA one first, an RSA one for old clients. Their files are watched; a renewed "
+                 "pair is used without a restart."},
+    {"unknown_name", KEY_WORD, AT(struct settings, tls.unknown_name), .fallback = "first",
+     .words = "first refuse",
+     .sentence = "For clients that ask for no name or for one that no certificate has: first (they "
+                 "get the first certificate) or refuse (an alert)."},
+    {"client_auth", KEY_WORD, AT(struct settings, tls.client_auth), .fallback = "off",
+     .words = "off optional required",
+     .sentence = "Client certificates: off, optional (a certificate that is shown must be good) or "
+                 "required."},
+    {"client_ca_dir", KEY_STRING, AT(struct settings, tls.client_ca_dir), .min = 1, .max = 4096,
+     .sentence = "Folder of PEM files with the authorities that vouch for clients; watched."},
+    {"client_crl_dir", KEY_STRING, AT(struct settings, tls.client_crl_dir), .min = 1, .max = 4096,
+     .sentence = "Folder of PEM revocation lists, one for each authority; watched. A client whose "
+                 "list is missing or has expired is refused."},
+    {"ticket_rotation_s", KEY_U64, AT(struct settings, tls.ticket_rotation_s), .min = 1,
+     .max = 43200, .fallback = "43200",
+     .sentence = "Session tickets get a new key this often; the one before still decrypts."},
 };
 static const struct schema tls_schema = SCHEMA(tls_keys, struct settings);
 
@@ -118,6 +135,12 @@ static const struct key_spec tenant_keys[] = {
     {"models", KEY_STRINGS, AT_LIST(struct tenant_settings, models, model_count), .max = 1024,
      .fallback = "[\"*\"]",
      .sentence = "Patterns of model names the tenant may see and use; '*' stands for anything."},
+    {"certificate_names", KEY_STRINGS,
+     AT_LIST(struct tenant_settings, certificate_names, certificate_name_count), .max = 256,
+     .fallback = "[]",
+     .sentence = "Names in client certificates that stand for the tenant, byte for byte: a URI "
+                 "(spiffe://...) or dns: and a host name. Used when a request has no "
+                 "Authorization field."},
     {"max_running", KEY_U32, AT(struct tenant_settings, max_running), .min = 1, .max = 100000,
      .fallback = "64",
      .sentence = "Requests that may hold a slot at once; more wait in the queue."},

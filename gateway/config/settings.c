@@ -22,6 +22,7 @@ static void finish_auth(struct auth_settings *a)
         }
         free(a->tenants[i].limits);
         free(a->tenants[i].rate_limit_policy);
+        free_strings(a->tenants[i].certificate_names, a->tenants[i].certificate_name_count);
     }
     for (size_t i = 0; i < a->issuer_count; i++) {
         struct issuer_settings *s = &a->issuers[i];
@@ -42,15 +43,22 @@ static void finish_auth(struct auth_settings *a)
     free(a->api_keys_file);
 }
 
+static void finish_tls(struct tls_settings *t)
+{
+    for (size_t i = 0; i < t->certificate_count; i++) {
+        free((char *)(uintptr_t)t->certificates[i].chain);
+        free((char *)(uintptr_t)t->certificates[i].key);
+    }
+    free(t->certificates);
+    free(t->client_ca_dir);
+    free(t->client_crl_dir);
+}
+
 void settings_finish(struct settings *s)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
         free(s->listeners[i].address);
         free(s->listeners[i].trusted_sources);
-    }
-    for (size_t i = 0; i < s->certificate_count; i++) {
-        free((char *)(uintptr_t)s->certificates[i].chain);
-        free((char *)(uintptr_t)s->certificates[i].key);
     }
     for (size_t i = 0; i < s->model_count; i++) {
         free(s->models[i].name);
@@ -59,9 +67,9 @@ void settings_finish(struct settings *s)
         free(s->replicas[i].host);
     }
     finish_auth(&s->auth);
+    finish_tls(&s->tls);
     free_strings(s->server_names, s->server_name_count);
     free(s->listeners);
-    free(s->certificates);
     free(s->models);
     free(s->replicas);
     free(s->log_file);

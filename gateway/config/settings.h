@@ -67,9 +67,8 @@ struct settings {
     size_t listener_count;
     char **server_names; /* owned */
     size_t server_name_count;
-    uint32_t workers;               /* 0: one a core */
-    struct tls_files *certificates; /* owned, strings too */
-    size_t certificate_count;
+    uint32_t workers; /* 0: one a core */
+    struct tls_settings tls;
     struct auth_settings auth;
     char *state_dir;               /* owned; NULL: nothing is kept */
     struct model_settings *models; /* owned */

@@ -22,11 +22,10 @@ static enum corral_err build_tls(struct snapshot *s, struct auth_fault *out_faul
 {
     struct tls_fault fault = {{0}};
 
-    if (s->settings.certificate_count == 0) {
+    if (s->settings.tls.certificate_count == 0) {
         return CE_OK;
     }
-    enum corral_err err =
-        tls_ctx_create(s->settings.certificates, s->settings.certificate_count, &s->tls, &fault);
+    enum corral_err err = tls_ctx_create(&s->settings.tls, &s->tls, &fault);
     if (err != CE_OK) {
         snprintf(out_fault->text, sizeof(out_fault->text), "%s", fault.text);
     }

@@ -145,12 +145,28 @@ static void start_linger(struct conn *c)
     arm_read(c, true);
 }
 
+/* Records of the handshake only: what the owner wrote waits, and he hears of none of it. */
+static void flush_handshake(struct conn *c)
+{
+    enum io_result result = c->transport->flush(c);
+
+    if (result == IO_BROKEN) {
+        conn_close(c, CE_TLS_HANDSHAKE);
+    } else {
+        arm_write(c, result == IO_AGAIN);
+    }
+}
+
 void conn_flush(struct conn *c)
 {
     if (c->state == CONN_CONNECTING || c->state >= CONN_LINGERING) {
         return;
     }
     list_unlink(&c->dirty_link);
+    if (c->state == CONN_HANDSHAKE) {
+        flush_handshake(c);
+        return;
+    }
     enum io_result result = c->transport->flush(c);
 
     if (result == IO_BROKEN) {
@@ -423,8 +439,8 @@ struct conn *conn_accept(struct worker *w, int fd, struct tls_ctx *tls, uint64_t
     return c;
 }
 
-struct conn *conn_connect(struct worker *w, const struct net_address *to, uint64_t timeout_ms,
-                          const struct conn_events *events, void *owner)
+struct conn *conn_connect(struct worker *w, const struct net_address *to, struct tls_client *tls,
+                          uint64_t timeout_ms, const struct conn_events *events, void *owner)
 {
     int fd = socket(to->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
@@ -439,6 +455,9 @@ struct conn *conn_connect(struct worker *w, const struct net_address *to, uint64
 
     set_keepalive(fd);
     c->state = CONN_CONNECTING;
+    if (tls != NULL) {
+        tls_conn_start_client(c, tls);
+    }
     arm_write(c, true);
     deadline_set(&w->wheel, &c->deadline, w->now_ms, timeout_ms);
     return c;

@@ -18,6 +18,7 @@
 
 struct conn;
 struct ssl_st;
+struct tls_client;
 struct tls_ctx;
 
 /** In the order in which they happen. `owner` is conn.owner. */
@@ -54,7 +55,10 @@ struct conn {
     const struct conn_events *events; /* static */
     void *owner;                      /* borrowed */
     const struct transport *transport;
-    struct ssl_st *ssl; /* owned; NULL: plain */
+    struct ssl_st *ssl;            /* owned; NULL: plain */
+    struct tls_ctx *tls;           /* counted; a server's side */
+    struct tls_client *tls_client; /* counted; a client's side */
+    const char *fault;             /* static text: why the handshake failed, for the log */
     struct event read_event;
     struct event write_event;
     struct list dirty_link; /* worker.dirty */
@@ -63,6 +67,8 @@ struct conn {
     struct block *wire;     /* owned; TLS records the kernel did not take */
     struct deadline deadline;
     uint64_t bytes_out; /* plaintext bytes the kernel (or TLS) has taken */
+    uint64_t key_updates_since_ms;
+    uint32_t key_updates; /* that the peer sent since then */
     int fd;
     uint32_t in_max_bytes;
     uint32_t lingered_bytes;
@@ -79,13 +85,14 @@ struct conn *conn_accept(struct worker *w, int fd, struct tls_ctx *tls, uint64_t
                          const struct conn_events *events, void *owner);
 
 /**
- * Connect to an upstream; on_open or on_closed (CE_UPSTREAM_CONNECT, CE_UPSTREAM_CONNECT_TIMEOUT)
- * follows in a later turn.
+ * Connect to an upstream; on_open or on_closed (CE_UPSTREAM_CONNECT, CE_UPSTREAM_CONNECT_TIMEOUT,
+ * CE_TLS_HANDSHAKE) follows in a later turn. `tls` NULL: plain; else there is no way back to plain.
+ * timeout_ms bounds both connecting and the handshake, together.
  *
  * @return NULL when no descriptor could be had or the kernel refuses at once.
  */
-struct conn *conn_connect(struct worker *w, const struct net_address *to, uint64_t timeout_ms,
-                          const struct conn_events *events, void *owner);
+struct conn *conn_connect(struct worker *w, const struct net_address *to, struct tls_client *tls,
+                          uint64_t timeout_ms, const struct conn_events *events, void *owner);
 
 /** Collect bytes for the flush at the end of the turn. CE_NO_MEMORY: close the connection. */
 MUST_USE enum corral_err conn_write(struct conn *c, struct slice bytes);

@@ -1,158 +1,34 @@
 #include "net/tls_ctx.h"
 
-#include <fcntl.h>
 #include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
-#include <stdarg.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "base/rand.h"
+#include "net/tls_peer.h"
 
 /* The TLS 1.2 suites of the profile; the three of TLS 1.3 are OpenSSL's default. */
 static const char tls12_suites[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
                                    "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
                                    "ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305";
 
-PRINTF_LIKE(2, 3)
-static enum corral_err fault(struct tls_fault *out, const char *format, ...)
+bool tls_set_profile(SSL_CTX *ssl)
 {
-    va_list args;
-
-    va_start(args, format);
-    vsnprintf(out->text, sizeof(out->text), format, args);
-    va_end(args);
-    ERR_clear_error();
-    return CE_TLS_FILES;
-}
-
-/* The whole file, bounded and only if it is a regular one, so that no FIFO can block the start. */
-static BIO *read_file(const char *path, struct tls_fault *out_fault)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    struct stat st;
-    BIO *bio = NULL;
-
-    if (fd < 0) {
-        (void)fault(out_fault, "%s: %m", path);
-        return NULL;
-    }
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        (void)fault(out_fault, "%s: is not a regular file", path);
-    } else if (st.st_size == 0) {
-        (void)fault(out_fault, "%s: is empty", path);
-    } else if (st.st_size > TLS_MAX_FILE_BYTES) {
-        (void)fault(out_fault, "%s: is larger than %d bytes", path, (int)TLS_MAX_FILE_BYTES);
-    } else {
-        char *bytes = xcalloc(1, (size_t)st.st_size);
-        ssize_t n = read(fd, bytes, (size_t)st.st_size);
-
-        bio = BIO_new(BIO_s_mem());
-        if (bio != NULL && n > 0) {
-            BIO_write(bio, bytes, (int)n);
-        }
-        explicit_bzero(bytes, (size_t)st.st_size);
-        free(bytes);
-    }
-    close(fd);
-    return bio;
-}
-
-/* Never ask on the terminal: OpenSSL's default callback would. */
-static int no_passphrase(char *buffer, int size, int writing, void *arg)
-{
-    return -1;
-}
-
-static enum corral_err load_chain(SSL_CTX *ssl, const char *path, X509 **out_leaf,
-                                  struct tls_fault *out_fault)
-{
-    BIO *bio = read_file(path, out_fault);
-
-    if (bio == NULL) {
-        return CE_TLS_FILES;
-    }
-    X509 *leaf = PEM_read_bio_X509_AUX(bio, NULL, no_passphrase, NULL);
-    if (leaf == NULL) {
-        BIO_free(bio);
-        return fault(out_fault, "%s: holds no PEM certificate", path);
-    }
-    *out_leaf = leaf;
-    if (SSL_CTX_use_certificate(ssl, leaf) != 1) {
-        BIO_free(bio);
-        return fault(out_fault, "%s: the certificate is not usable (weak key or signature?)", path);
-    }
-    SSL_CTX_clear_chain_certs(ssl);
-    X509 *ca;
-    X509 *below = leaf;
-    bool ordered = true;
-
-    while ((ca = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL) {
-        ordered = ordered && X509_check_issued(ca, below) == X509_V_OK;
-        below = ca;
-        if (SSL_CTX_add0_chain_cert(ssl, ca) != 1) {
-            X509_free(ca);
-            BIO_free(bio);
-            return fault(out_fault, "%s: a certificate of the chain is not usable", path);
-        }
-    }
-    BIO_free(bio);
-    ERR_clear_error();
-    return ordered ? CE_OK
-                   : fault(out_fault,
-                           "%s: the chain is out of order: each certificate must be "
-                           "followed by the one that issued it, leaf first",
-                           path);
-}
-
-static enum corral_err load_key(SSL_CTX *ssl, const struct tls_files *files,
-                                struct tls_fault *out_fault)
-{
-    BIO *bio = read_file(files->key, out_fault);
-
-    if (bio == NULL) {
-        return CE_TLS_FILES;
-    }
-    EVP_PKEY *key = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-    BIO_free(bio);
-    if (key == NULL) {
-        return fault(out_fault, "%s: holds no PEM private key without a passphrase", files->key);
-    }
-    int used = SSL_CTX_use_PrivateKey(ssl, key);
-
-    EVP_PKEY_free(key);
-    if (used != 1 || SSL_CTX_check_private_key(ssl) != 1) {
-        return fault(out_fault, "%s: is not the key of the certificate in %s", files->key,
-                     files->chain);
-    }
-    return CE_OK;
-}
-
-static int64_t expiry_of(const X509 *leaf)
-{
-    struct tm tm = {0};
-
-    return ASN1_TIME_to_tm(X509_get0_notAfter(leaf), &tm) == 1 ? (int64_t)timegm(&tm) : 0;
-}
-
-static enum corral_err load_pair(struct tls_ctx *ctx, const struct tls_files *files, size_t index,
-                                 struct tls_fault *out_fault)
-{
-    X509 *leaf = NULL;
-    enum corral_err err = load_chain(ctx->ssl, files->chain, &leaf, out_fault);
-
-    if (err == CE_OK) {
-        err = load_key(ctx->ssl, files, out_fault);
-    }
-    if (leaf != NULL) {
-        ctx->expiry[index] = expiry_of(leaf);
-        X509_free(leaf);
-    }
-    return err;
+    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
+                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    /* One record a call: else a flood of KeyUpdates would keep a worker inside one SSL_read. */
+    SSL_CTX_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
+    SSL_CTX_set_security_level(ssl, 2);
+    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_read_ahead(ssl, 1);
+    return SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1 &&
+           SSL_CTX_set_cipher_list(ssl, tls12_suites) == 1 &&
+           SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1;
 }
 
 /* RFC 7301: the server's preference; a client without ALPN gets HTTP/1.1. */
@@ -170,43 +46,225 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     return SSL_TLSEXT_ERR_OK;
 }
 
-static bool set_profile(SSL_CTX *ssl)
+/*
+ * Before anything is resumed or negotiated: choose by the name that is asked for. Each group has
+ * a session context of its own, so a ticket of one name is worth nothing for another's.
+ */
+static int on_client_hello(SSL *ssl, int *alert, void *arg)
 {
-    static const unsigned char session_context[] = "corral";
+    const struct tls_ctx *ctx = arg;
+    const unsigned char *bytes;
+    size_t len;
+    struct slice host;
+    uint64_t certificates = 0;
 
-    SSL_CTX_set_options(ssl, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION |
-                                 SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
-                                 SSL_OP_IGNORE_UNEXPECTED_EOF);
-    SSL_CTX_set_mode(ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
-                              SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    /* One record a call: else a flood of KeyUpdates would keep a worker inside one SSL_read. */
-    SSL_CTX_clear_mode(ssl, SSL_MODE_AUTO_RETRY);
-    SSL_CTX_set_security_level(ssl, 2);
-    SSL_CTX_set_session_cache_mode(ssl, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_num_tickets(ssl, 1);
-    SSL_CTX_set_max_early_data(ssl, 0);
-    SSL_CTX_set_read_ahead(ssl, 1);
-    SSL_CTX_set_alpn_select_cb(ssl, choose_alpn, NULL);
-    return SSL_CTX_set_min_proto_version(ssl, TLS1_2_VERSION) == 1 &&
-           SSL_CTX_set_cipher_list(ssl, tls12_suites) == 1 &&
-           SSL_CTX_set1_groups_list(ssl, "X25519:P-256:P-384") == 1 &&
-           SSL_CTX_set_session_id_context(ssl, session_context, sizeof(session_context) - 1) == 1;
+    if (SSL_client_hello_get0_ext(ssl, TLSEXT_TYPE_server_name, &bytes, &len) == 1 &&
+        tls_server_name_read(slice_of((const char *)bytes, len), &host)) {
+        certificates = tls_sites_find(&ctx->sites, host);
+    }
+    for (size_t i = 0; certificates != 0 && i < ctx->group_count; i++) {
+        if (ctx->group_masks[i] == certificates) {
+            SSL_set_SSL_CTX(ssl, ctx->groups[i]);
+            return SSL_CLIENT_HELLO_SUCCESS;
+        }
+    }
+    if (ctx->refuse_unknown) {
+        *alert = SSL_AD_UNRECOGNIZED_NAME;
+        return SSL_CLIENT_HELLO_ERROR;
+    }
+    return SSL_CLIENT_HELLO_SUCCESS;
 }
 
-enum corral_err tls_ctx_create(const struct tls_files *files, size_t count, struct tls_ctx **out,
+/*
+ * Resumed sessions skip the look at certificate, chain and revocation lists; with client
+ * certificates there are none.
+ */
+static void ask_for_certificates(struct tls_ctx *ctx, SSL_CTX *ssl, unsigned client_auth)
+{
+    STACK_OF(X509_NAME) *names = SSL_dup_CA_list(ctx->clients.names);
+
+    SSL_CTX_set_client_CA_list(ssl, names); /* takes it over */
+    SSL_CTX_set1_cert_store(ssl, ctx->clients.store);
+    SSL_CTX_set_verify(ssl,
+                       client_auth == TLS_CLIENT_REQUIRED
+                           ? SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT
+                           : SSL_VERIFY_PEER,
+                       tls_peer_verify);
+    SSL_CTX_set_verify_depth(ssl, TLS_MAX_CHAIN_DEPTH);
+    SSL_CTX_set_options(ssl, SSL_OP_NO_TICKET);
+    SSL_CTX_set_num_tickets(ssl, 0);
+}
+
+static SSL_CTX *make_context(struct tls_ctx *ctx, const struct tls_settings *settings)
+{
+    unsigned char session_context[SSL_MAX_SID_CTX_LENGTH];
+    SSL_CTX *ssl = SSL_CTX_new(TLS_server_method());
+
+    if (ssl == NULL || !tls_set_profile(ssl)) {
+        SSL_CTX_free(ssl);
+        return NULL;
+    }
+    rand_bytes(session_context, sizeof(session_context));
+    SSL_CTX_set_session_id_context(ssl, session_context, sizeof(session_context));
+    SSL_CTX_set_timeout(ssl, (long)settings->ticket_rotation_s);
+    SSL_CTX_set_num_tickets(ssl, 1);
+    SSL_CTX_set_max_early_data(ssl, 0);
+    SSL_CTX_set_alpn_select_cb(ssl, choose_alpn, NULL);
+    SSL_CTX_set_client_hello_cb(ssl, on_client_hello, ctx);
+    ticket_keys_use(ssl, &ctx->tickets);
+    if (settings->client_auth != TLS_CLIENT_OFF) {
+        ask_for_certificates(ctx, ssl, settings->client_auth);
+    }
+    return ssl;
+}
+
+/* The first of each kind of key; a second would take its place. */
+static enum corral_err use_pairs(const struct tls_ctx *ctx, SSL_CTX *ssl, uint64_t certificates,
+                                 const struct tls_settings *settings, struct tls_fault *out_fault)
+{
+    int kinds[TLS_MAX_CERTIFICATES];
+    size_t kind_count = 0;
+
+    for (size_t i = 0; i < ctx->pair_count; i++) {
+        const struct tls_pair *p = &ctx->pairs[i];
+        int kind = EVP_PKEY_get_base_id(p->key);
+        bool taken = (certificates & (uint64_t)1 << i) == 0;
+
+        for (size_t k = 0; k < kind_count; k++) {
+            taken = taken || kinds[k] == kind;
+        }
+        if (taken) {
+            continue;
+        }
+        kinds[kind_count++] = kind;
+        if (SSL_CTX_use_cert_and_key(ssl, p->leaf, p->key, p->chain, 1) != 1) {
+            return tls_fault_set(out_fault,
+                                 "%s: the certificate, one of its chain or its key is not usable "
+                                 "(weak key or signature?)",
+                                 settings->certificates[i].chain);
+        }
+    }
+    return CE_OK;
+}
+
+/* Its certificates' names, for tls_sites_find. */
+static void note_names(struct tls_ctx *ctx, unsigned index)
+{
+    GENERAL_NAMES *names =
+        X509_get_ext_d2i(ctx->pairs[index].leaf, NID_subject_alt_name, NULL, NULL);
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *n = sk_GENERAL_NAME_value(names, i);
+
+        if (n->type == GEN_DNS) {
+            tls_sites_add(&ctx->sites,
+                          slice_of((const char *)ASN1_STRING_get0_data(n->d.dNSName),
+                                   (size_t)ASN1_STRING_length(n->d.dNSName)),
+                          index);
+        }
+    }
+    GENERAL_NAMES_free(names);
+}
+
+static enum corral_err read_pairs(struct tls_ctx *ctx, const struct tls_settings *settings,
+                                  struct tls_fault *out_fault)
+{
+    for (size_t i = 0; i < settings->certificate_count; i++) {
+        enum corral_err err = tls_pair_read(&settings->certificates[i], &ctx->pairs[i], out_fault);
+
+        if (err != CE_OK) {
+            return err;
+        }
+        ctx->pair_count++;
+        note_names(ctx, (unsigned)i);
+    }
+    tls_sites_sort(&ctx->sites);
+    return CE_OK;
+}
+
+/* The first certificate and those that share a name with it: what a client without a name gets. */
+static uint64_t first_and_its_like(const struct tls_ctx *ctx)
+{
+    uint64_t set = 1;
+
+    for (size_t i = 0; i < ctx->sites.count; i++) {
+        if ((ctx->sites.sites[i].certificates & 1) != 0) {
+            set |= ctx->sites.sites[i].certificates;
+        }
+    }
+    return set;
+}
+
+static bool has_group(const struct tls_ctx *ctx, uint64_t certificates)
+{
+    for (size_t i = 0; i < ctx->group_count; i++) {
+        if (ctx->group_masks[i] == certificates) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum corral_err make_groups(struct tls_ctx *ctx, const struct tls_settings *settings,
+                                   struct tls_fault *out_fault)
+{
+    ctx->group_masks = xcalloc(ctx->sites.count + 1, sizeof(*ctx->group_masks));
+    ctx->groups = xcalloc(ctx->sites.count + 1, sizeof(SSL_CTX *));
+    for (size_t i = 0; i < ctx->sites.count; i++) {
+        uint64_t certificates = ctx->sites.sites[i].certificates;
+
+        if (has_group(ctx, certificates)) {
+            continue;
+        }
+        SSL_CTX *ssl = make_context(ctx, settings);
+
+        if (ssl == NULL) {
+            return tls_fault_set(out_fault, "OpenSSL refuses the TLS settings");
+        }
+        ctx->group_masks[ctx->group_count] = certificates;
+        ctx->groups[ctx->group_count++] = ssl;
+        enum corral_err err = use_pairs(ctx, ssl, certificates, settings, out_fault);
+        if (err != CE_OK) {
+            return err;
+        }
+    }
+    return CE_OK;
+}
+
+static enum corral_err build(struct tls_ctx *ctx, const struct tls_settings *settings,
+                             struct tls_fault *out_fault)
+{
+    enum corral_err err = read_pairs(ctx, settings, out_fault);
+
+    if (err == CE_OK && settings->client_auth != TLS_CLIENT_OFF) {
+        err = tls_clients_read(settings->client_ca_dir, settings->client_crl_dir, &ctx->clients,
+                               out_fault);
+    }
+    if (err != CE_OK) {
+        return err;
+    }
+    ctx->first = make_context(ctx, settings);
+    if (ctx->first == NULL) {
+        return tls_fault_set(out_fault, "OpenSSL refuses the TLS settings");
+    }
+    err = use_pairs(ctx, ctx->first, first_and_its_like(ctx), settings, out_fault);
+    return err == CE_OK ? make_groups(ctx, settings, out_fault) : err;
+}
+
+enum corral_err tls_ctx_create(const struct tls_settings *settings, struct tls_ctx **out,
                                struct tls_fault *out_fault)
 {
     struct tls_ctx *ctx = xcalloc(1, sizeof(*ctx));
-    enum corral_err err = CE_OK;
+    enum corral_err err;
 
     atomic_init(&ctx->refs, 1);
-    ctx->expiry = xcalloc(count == 0 ? 1 : count, sizeof(*ctx->expiry));
-    ctx->ssl = SSL_CTX_new(TLS_server_method());
-    if (ctx->ssl == NULL || !set_profile(ctx->ssl)) {
-        err = fault(out_fault, "OpenSSL refuses the TLS settings");
-    }
-    for (size_t i = 0; i < count && err == CE_OK; i++) {
-        err = load_pair(ctx, &files[i], i, out_fault);
+    ctx->refuse_unknown = settings->unknown_name == TLS_UNKNOWN_REFUSE;
+    ticket_keys_init(&ctx->tickets, settings->ticket_rotation_s * 1000, clock_mono_ms());
+    if (settings->certificate_count == 0 || settings->certificate_count > TLS_MAX_CERTIFICATES) {
+        err = tls_fault_set(out_fault, "tls.certificates: 1 to %d are allowed",
+                            (int)TLS_MAX_CERTIFICATES);
+    } else {
+        err = build(ctx, settings, out_fault);
     }
     if (err != CE_OK) {
         tls_ctx_unref(ctx);
@@ -229,12 +287,32 @@ void tls_ctx_unref(struct tls_ctx *ctx)
     if (ctx == NULL || atomic_fetch_sub_explicit(&ctx->refs, 1, memory_order_acq_rel) != 1) {
         return;
     }
-    SSL_CTX_free(ctx->ssl);
-    free(ctx->expiry);
+    for (size_t i = 0; i < ctx->group_count; i++) {
+        SSL_CTX_free(ctx->groups[i]);
+    }
+    SSL_CTX_free(ctx->first);
+    for (size_t i = 0; i < ctx->pair_count; i++) {
+        tls_pair_finish(&ctx->pairs[i]);
+    }
+    tls_sites_finish(&ctx->sites);
+    tls_clients_finish(&ctx->clients);
+    ticket_keys_finish(&ctx->tickets);
+    free(ctx->group_masks);
+    free(ctx->groups);
     free(ctx);
 }
 
 int64_t tls_ctx_expiry(const struct tls_ctx *ctx, size_t index)
 {
-    return ctx->expiry[index];
+    return ctx->pairs[index].expiry;
+}
+
+int64_t tls_ctx_authority_expiry(const struct tls_ctx *ctx)
+{
+    return ctx->clients.authority_expiry;
+}
+
+int64_t tls_ctx_crl_expiry(const struct tls_ctx *ctx)
+{
+    return ctx->clients.crl_expiry;
 }

@@ -1,5 +1,6 @@
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/x509v3.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -92,10 +93,23 @@ static enum io_result judge(struct conn *c, int result)
     }
 }
 
+/* For the log: what was wrong with the peer's certificate, else what OpenSSL says. Static text. */
+static const char *fault_of(struct conn *c)
+{
+    long verified = SSL_get_verify_result(c->ssl);
+    const char *text = verified != X509_V_OK ? X509_verify_cert_error_string(verified)
+                                             : ERR_reason_error_string(ERR_peek_last_error());
+
+    return text == NULL ? "the peer closed" : text;
+}
+
 static enum io_result tls_handshake(struct conn *c)
 {
     ERR_clear_error();
-    enum io_result result = judge(c, SSL_accept(c->ssl));
+    enum io_result result = judge(c, SSL_do_handshake(c->ssl));
+    if (result == IO_BROKEN || result == IO_EOF) {
+        c->fault = fault_of(c);
+    }
     enum io_result shipped = ship(c);
 
     if (shipped == IO_AGAIN) {
@@ -124,8 +138,13 @@ static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_
             c->write_armed = true;
         }
     }
+    if (c->key_updates > TLS_KEY_UPDATES_MAX) {
+        return IO_BROKEN;
+    }
     if (result == IO_OK) {
         *out_len = (size_t)n;
+    } else if (result == IO_BROKEN) {
+        c->fault = fault_of(c); /* TLS 1.3: a server refuses our certificate only here */
     }
     return result;
 }
@@ -141,6 +160,9 @@ static enum io_result tls_flush(struct conn *c)
     size_t sent = 0;
     enum io_result result = transport_send_block(c, &c->wire, &sent);
 
+    if (c->state == CONN_HANDSHAKE) {
+        return result; /* data waits for its end */
+    }
     while (result == IO_OK && c->out != NULL) {
         for (int i = 0; i < RECORDS_PER_SEND && c->out != NULL; i++) {
             struct slice rest = block_slice(c->out);
@@ -174,26 +196,64 @@ const struct transport transport_tls = {
     .goodbye = tls_goodbye,
 };
 
-void tls_conn_start(struct conn *c, struct tls_ctx *ctx)
+/* RFC 8446 section 4.6.3 sets no bound: a peer could make us renew keys for ever. */
+static void on_message(int write, int version, int type, const void *bytes, size_t len, SSL *ssl,
+                       void *arg)
+{
+    struct conn *c = arg;
+
+    if (write != 0 || type != SSL3_RT_HANDSHAKE || len == 0 ||
+        *(const unsigned char *)bytes != SSL3_MT_KEY_UPDATE) {
+        return;
+    }
+    if (c->worker->now_ms - c->key_updates_since_ms >= TLS_KEY_UPDATE_WINDOW_MS) {
+        c->key_updates_since_ms = c->worker->now_ms;
+        c->key_updates = 0;
+    }
+    c->key_updates++;
+}
+
+static void start(struct conn *c, SSL_CTX *ssl)
 {
     pthread_once(&method_once, make_method);
     BIO *in = BIO_new_socket(c->fd, BIO_NOCLOSE);
     BIO *out = BIO_new(method);
 
-    c->ssl = SSL_new(ctx->ssl);
+    c->ssl = SSL_new(ssl);
     if (in == NULL || out == NULL || c->ssl == NULL) {
         mem_exhausted();
     }
     BIO_set_data(out, c);
     BIO_set_init(out, 1);
     SSL_set_bio(c->ssl, in, out);
+    SSL_set_msg_callback(c->ssl, on_message);
+    SSL_set_msg_callback_arg(c->ssl, c);
     c->transport = &transport_tls;
+}
+
+void tls_conn_start(struct conn *c, struct tls_ctx *ctx)
+{
+    start(c, ctx->first);
+    c->tls = tls_ctx_ref(ctx);
+    SSL_set_accept_state(c->ssl);
+}
+
+void tls_conn_start_client(struct conn *c, struct tls_client *t)
+{
+    start(c, t->ssl);
+    c->tls_client = tls_client_ref(t);
+    SSL_set_connect_state(c->ssl);
+    if (!t->name_is_address && SSL_set_tlsext_host_name(c->ssl, t->name) != 1) {
+        mem_exhausted();
+    }
 }
 
 void tls_conn_free(struct conn *c)
 {
-    if (c->ssl != NULL) {
-        SSL_free(c->ssl);
-        c->ssl = NULL;
-    }
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    tls_ctx_unref(c->tls);
+    c->tls = NULL;
+    tls_client_unref(c->tls_client);
+    c->tls_client = NULL;
 }

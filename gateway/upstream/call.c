@@ -120,7 +120,7 @@ static struct link *open_link(struct pool *p, const struct net_address *to)
     k->address = *to;
     list_init(&k->of_pool);
     deadline_init(&k->idle_deadline, on_idle_deadline);
-    k->conn = conn_connect(p->worker, to, p->connect_timeout_ms, &link_events, k);
+    k->conn = conn_connect(p->worker, to, NULL, p->connect_timeout_ms, &link_events, k);
     if (k->conn == NULL) {
         free(k);
         return NULL;

@@ -4,6 +4,7 @@ L = 'listeners: [{address: "127.0.0.1:8443"}]\n'
 T = "tenants: [{name: acme}]\n"
 R = 'replicas: [{url: "http://127.0.0.1:11434"}]\n'
 BASE = L + T + R
+CLIENTS = "tls: {client_auth: optional, client_ca_dir: /x}\n"
 
 
 def base(extra):
@@ -102,6 +103,21 @@ BROKEN = {
     "tenant-twice": (L + "tenants: [{name: a}, {@name: a}]\n" + R, "defined twice"),
     "tenant-name": (tenant('@name: "a b"'), "only letters"),
     "tenant-other": (tenant("@name: other"), "reserved"),
+    "client-auth-word": (base("tls: {@client_auth: maybe}"), "none of: off optional required"),
+    "client-auth-alone": (base("tls: {@client_auth: required}"), "needs tls.client_ca_dir"),
+    "client-ca-alone": (base("tls: {@client_ca_dir: /x}"), "of no use without tls.client_auth"),
+    "client-crl-alone": (base("tls: {@client_crl_dir: /x}"), "of no use without tls.client_auth"),
+    "unknown-name": (base("tls: {@unknown_name: last}"), "none of: first refuse"),
+    "ticket-rotation": (base("tls: {@ticket_rotation_s: 43201}"), "out of range: 1 to 43200"),
+    "names-no-auth": (tenant('name: a, @certificate_names: ["dns:a.b"]'), "needs tls.client_auth"),
+    "names-cn": (tenant('name: a, @certificate_names: ["CN=a"]') + CLIENTS, "neither a URI"),
+    "names-wildcard": (tenant('name: a, @certificate_names: ["dns:*.a.b"]') + CLIENTS,
+                       "wildcards are not allowed"),
+    "names-uri-star": (tenant('name: a, @certificate_names: ["spiffe://a/*"]') + CLIENTS,
+                       "wildcards are not allowed"),
+    "names-twice": (L + 'tenants: [{name: a, certificate_names: ["dns:a.b"]}, '
+                    '{name: b, @certificate_names: ["dns:a.b"]}]\n' + R + CLIENTS,
+                    'stands for the tenant "a" already'),
     "server-name": (base("@server_names: [\"https://a\"]"), "not a host name"),
     "metrics-open": (base('metrics: {@address: "0.0.0.0:9464"}'), "only loopback"),
     "limit-no-name": (rules("@{requests: 1, window_s: 1}"), 'the key "name" is missing'),

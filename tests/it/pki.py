@@ -6,7 +6,7 @@ import ipaddress
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
 def _name(text):
@@ -59,3 +59,80 @@ class Authority:
         secret.write_bytes(_pem(key))
         secret.chmod(0o600)
         return str(chain), str(secret)
+
+
+KEYS = {
+    "ecdsa": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "p192": lambda: ec.generate_private_key(ec.SECP192R1()),
+    "rsa": lambda: rsa.generate_private_key(65537, 2048),
+    "rsa1024": lambda: rsa.generate_private_key(65537, 1024),
+}
+USAGES = {"client": ExtendedKeyUsageOID.CLIENT_AUTH, "server": ExtendedKeyUsageOID.SERVER_AUTH}
+
+
+class Issued:
+    """A certificate with its key, written to NAME.pem (with its chain) and NAME.key."""
+
+    def __init__(self, folder, name, certificate, key, above=()):
+        self.name, self.certificate, self.key, self.above = name, certificate, key, list(above)
+        self.chain = str(folder / (name + ".pem"))
+        self.secret = str(folder / (name + ".key"))
+        pems = [x.public_bytes(serialization.Encoding.PEM) for x in [certificate, *above]]
+        (folder / (name + ".pem")).write_bytes(b"".join(pems))
+        (folder / (name + ".key")).write_bytes(_pem(key))
+
+    @property
+    def pair(self):
+        return self.chain, self.secret
+
+
+class Maker:
+    """Certificates of every shape, good and bad, all below roots of its own."""
+
+    def __init__(self, folder):
+        self.folder = folder
+
+    def issue(self, name, issuer=None, dns=(), uri=(), ip=(), usage=("client",), ca=False,
+              kind="ecdsa", digest=None, valid=(-1, 48)):
+        """`valid`: hours from now. Without an issuer it signs itself."""
+        key = KEYS[kind]()
+        signer = issuer.key if issuer else key
+        above = issuer.certificate.subject if issuer else _name(name)
+        now = datetime.datetime.utcnow()
+        builder = (x509.CertificateBuilder().subject_name(_name(name)).issuer_name(above)
+                   .public_key(key.public_key()).serial_number(x509.random_serial_number())
+                   .not_valid_before(now + datetime.timedelta(hours=valid[0]))
+                   .not_valid_after(now + datetime.timedelta(hours=valid[1]))
+                   .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True))
+        names = ([x509.DNSName(x) for x in dns] +
+                 [x509.UniformResourceIdentifier(x) for x in uri] +
+                 [x509.IPAddress(ipaddress.ip_address(x)) for x in ip])
+        if names:
+            builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        if usage and not ca:
+            usages = x509.ExtendedKeyUsage([USAGES[x] for x in usage])
+            builder = builder.add_extension(usages, critical=False)
+        made = builder.sign(signer, digest or hashes.SHA256())
+        chain = [issuer.certificate, *issuer.above] if issuer and issuer.above is not None else []
+        # The root is not sent: whoever trusts it has it.
+        chain = [x for x in chain if x.issuer != x.subject]
+        return Issued(self.folder, name, made, key, chain)
+
+    def authority(self, name, issuer=None, **kwargs):
+        return self.issue(name, issuer, usage=(), ca=True, **kwargs)
+
+    @staticmethod
+    def crl(authority, path, revoked=(), valid=(-1, 48), signer=None):
+        """Write a revocation list of an authority, signed by `signer` if that is another."""
+        now = datetime.datetime.utcnow()
+        builder = (x509.CertificateRevocationListBuilder()
+                   .issuer_name(authority.certificate.subject)
+                   .last_update(now + datetime.timedelta(hours=valid[0]))
+                   .next_update(now + datetime.timedelta(hours=valid[1])))
+        for one in revoked:
+            builder = builder.add_revoked_certificate(
+                x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number)
+                .revocation_date(now - datetime.timedelta(minutes=30)).build())
+        made = builder.sign((signer or authority).key, hashes.SHA256())
+        path.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+        return path
