@@ -43,6 +43,7 @@ enum corral_err auth_create(const struct auth_settings *settings, struct auth **
     enum corral_err err = CE_OK;
 
     a->settings = settings;
+    certificate_names_init(&a->certificates, settings);
     a->issuers = xcalloc(settings->issuer_count + 1, sizeof(*a->issuers));
     for (size_t i = 0; i < settings->issuer_count && err == CE_OK; i++) {
         a->issuer_count = i + 1; /* a half-made one is finished too */
@@ -70,12 +71,13 @@ void auth_destroy(struct auth *a)
     }
     free(a->issuers);
     api_keys_finish(&a->api_keys);
+    certificate_names_finish(&a->certificates);
     free(a);
 }
 
 bool auth_has_credentials(const struct auth *a)
 {
-    return a->issuer_count > 0 || api_keys_any(&a->api_keys);
+    return a->issuer_count > 0 || api_keys_any(&a->api_keys) || a->certificates.count > 0;
 }
 
 struct principal principal_copy(const struct principal *p, struct arena *arena)

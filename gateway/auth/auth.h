@@ -32,7 +32,7 @@ struct principal {
     const struct tenant_settings *tenant; /* borrowed from the snapshot */
     unsigned verbs;                       /* tenant's rights ∩ the credential's */
     struct slice user;                    /* "" when the credential names none */
-    struct slice credential;              /* "key:<id>" or "jwt:<issuer>": for logs */
+    struct slice credential;              /* "key:<id>", "jwt:<issuer>", "cert:<name>": for logs */
     const struct slice *models;           /* further patterns of the credential; NULL: no more */
     size_t model_count;
     bool has_models; /* the credential limits models by itself (also to none) */
@@ -69,6 +69,17 @@ MUST_USE enum corral_err auth_identify(const struct auth *a, struct auth_cache *
                                        uint64_t generation, const struct http_fields *fields,
                                        uint64_t now_s, bool flooded, struct arena *arena,
                                        struct principal *out);
+
+/**
+ * Judge the names of a verified client certificate ("spiffe://…", "dns:…"), byte for byte. For
+ * requests without an Authorization field only: one that is there decides alone.
+ *
+ * @param out  borrows from the snapshot; user is "".
+ * @return CE_OK; CE_AUTH_CERTIFICATE when no tenant has one of them; CE_AUTH_CERTIFICATE_AMBIGUOUS
+ *         when several have.
+ */
+MUST_USE enum corral_err auth_identify_certificate(const struct auth *a, const struct slice *names,
+                                                   size_t count, struct principal *out);
 
 bool principal_may(const struct principal *p, enum verb verb);
 

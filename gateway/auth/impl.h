@@ -46,9 +46,23 @@ struct api_keys {
     size_t slot_count; /* a power of two; 0 without keys */
 };
 
+/** A name in a client certificate, and whose it is. */
+struct certificate_name {
+    const struct tenant_settings *tenant; /* borrowed */
+    char *credential;                     /* owned; "cert:<name>" */
+    struct slice name;                    /* the end of credential */
+};
+
+/** Sorted by name. */
+struct certificate_names {
+    struct certificate_name *names; /* owned */
+    size_t count;
+};
+
 struct auth {
     const struct auth_settings *settings; /* borrowed */
-    struct auth_issuer *issuers;          /* owned */
+    struct certificate_names certificates;
+    struct auth_issuer *issuers; /* owned */
     size_t issuer_count;
     struct api_keys api_keys;
 };
@@ -69,6 +83,10 @@ bool api_keys_any(const struct api_keys *k);
 /** @return CE_OK or CE_AUTH_KEY_UNKNOWN. `out` borrows from the table. */
 MUST_USE enum corral_err api_keys_find(const struct api_keys *k, struct slice text,
                                        struct verified *out);
+
+/** certificates.c */
+void certificate_names_init(struct certificate_names *out, const struct auth_settings *settings);
+void certificate_names_finish(struct certificate_names *c);
 
 /** Verify a JWT. `out` borrows from the snapshot and from `arena`. token.c */
 MUST_USE enum corral_err token_judge(const struct auth *a, struct slice token, uint64_t now_s,

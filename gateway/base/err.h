@@ -97,6 +97,8 @@
     X(CE_AUTH_NOT_YET, "not_yet_valid")                                                            \
     X(CE_AUTH_LIFETIME, "lifetime_too_long")                                                       \
     X(CE_AUTH_TENANT, "unknown_tenant")                                                            \
+    X(CE_AUTH_CERTIFICATE, "unknown_certificate")                                                  \
+    X(CE_AUTH_CERTIFICATE_AMBIGUOUS, "ambiguous_certificate")                                      \
     X(CE_AUTH_FLOOD, "too_many_failures")                                                          \
     /* limits and the queue */                                                                     \
     X(CE_LIMIT_REQUESTS, "request_limit")                                                          \

@@ -174,6 +174,7 @@ struct exchange *exchange_begin(struct engine *e, const struct client_info *clie
     ex->method = arena_copy(&ex->arena, request->method);
     ex->path = arena_copy(&ex->arena, request->path);
     exchange_route(ex, request);
+    ex->client.certificate = NULL; /* the front's; it may go before us */
     return ex;
 }
 

@@ -12,6 +12,7 @@
 
 #include "exchange/engine.h"
 #include "http/message.h"
+#include "net/tls.h"
 
 struct exchange;
 
@@ -56,6 +57,7 @@ struct client_info {
     void *client; /* borrowed until finish or cut */
     struct net_address peer;
     bool tls;
+    const struct tls_names *certificate; /* borrowed during exchange_begin; NULL: none was shown */
 };
 
 /**

@@ -51,6 +51,7 @@ struct exchange {
     struct slice tracestate;
     bool json_content;
     bool expects_body;
+    bool by_certificate; /* the principal is known by nothing else */
     struct principal principal;
     struct buf body;
     size_t body_counted; /* bytes of it in house.body_bytes */

@@ -7,6 +7,7 @@
 #include "http/h1_head.h"
 #include "http/h1_write.h"
 #include "net/conn.h"
+#include "net/tls.h"
 
 enum h1_state {
     H1_IDLE,    /* between requests */
@@ -32,6 +33,7 @@ struct h1_server {
     struct exchange *exchange; /* borrowed; NULL: none */
     struct deadline deadline;
     struct net_address peer;
+    struct tls_names *certificate; /* owned; NULL: the client showed none */
     struct h1_scan scan;
     struct h1_chunked chunked;
     uint64_t body_left;
@@ -66,7 +68,7 @@ static void set_deadline(struct h1_server *h, uint64_t timeout_ms)
 
 static struct client_info info_of(struct h1_server *h)
 {
-    return (struct client_info){&client_ops, h, h->peer, h->tls};
+    return (struct client_info){&client_ops, h, h->peer, h->tls, h->certificate};
 }
 
 static void go_idle(struct h1_server *h)
@@ -185,6 +187,13 @@ static bool take_head(struct h1_server *h, struct slice *rest)
     return true;
 }
 
+static void on_client_open(struct conn *c)
+{
+    struct h1_server *h = c->owner;
+
+    h->certificate = tls_conn_peer_names(c);
+}
+
 /* The rest of a pipelined input stays with the connection until the answer is given. */
 static size_t on_client_data(struct conn *c, struct slice bytes)
 {
@@ -255,7 +264,10 @@ static void on_client_drained(struct conn *c)
 
 static void destroy_reaped(struct reapable *r)
 {
-    free(CONTAINER_OF(r, struct h1_server, reapable));
+    struct h1_server *h = CONTAINER_OF(r, struct h1_server, reapable);
+
+    free(h->certificate);
+    free(h);
 }
 
 /* No request came of it, so no access line will tell. */
@@ -269,6 +281,9 @@ static void note_failed_handshake(struct h1_server *h, enum corral_err why)
     log_begin(&line, h->front->engine->log, LOG_INFO, "tls.failed");
     log_str(&line, "client", peer);
     log_str(&line, "reason", err_reason(why));
+    if (h->conn->fault != NULL) {
+        log_str(&line, "detail", h->conn->fault);
+    }
     log_end(&line);
 }
 
@@ -296,6 +311,7 @@ static void on_client_closed(struct conn *c, enum corral_err why)
 }
 
 static const struct conn_events server_events = {
+    .on_open = on_client_open,
     .on_data = on_client_data,
     .on_eof = on_client_eof,
     .on_blocked = on_client_blocked,
