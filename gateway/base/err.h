@@ -113,6 +113,9 @@
     X(CE_NO_REPLICA, "no_replica")                                                                 \
     X(CE_TLS_HANDSHAKE, "tls_handshake")                                                           \
     X(CE_TLS_TIMEOUT, "tls_handshake_timeout")                                                     \
+    X(CE_PROXY_SOURCE, "proxy_source_untrusted")                                                   \
+    X(CE_PROXY_HEADER, "bad_proxy_header")                                                         \
+    X(CE_PROXY_TIMEOUT, "proxy_header_timeout")                                                    \
     X(CE_CONNECTIONS, "too_many_connections")                                                      \
     X(CE_CONNECTIONS_ADDRESS, "too_many_from_address")                                             \
     X(CE_DRAINING, "draining")                                                                     \

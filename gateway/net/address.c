@@ -2,7 +2,9 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
+#include <sys/un.h>
 
 static bool copy_text(struct slice from, char *out, size_t capacity)
 {
@@ -68,6 +70,29 @@ enum corral_err net_address_parse(struct slice text, struct net_address *out)
     return err;
 }
 
+enum corral_err net_address_parse_unix(struct slice text, struct net_address *out)
+{
+    static const struct slice scheme = {"unix:", 5};
+    struct net_address a = {0};
+    struct sockaddr_un *un = (struct sockaddr_un *)&a.storage;
+    struct slice path = slice_from(text, scheme.len);
+
+    if (!slice_starts_with(text, scheme) || path.len < 2 || path.ptr[0] != '/' ||
+        path.len >= sizeof(un->sun_path) || slice_find(path, '\0') < path.len) {
+        return CE_ADDRESS;
+    }
+    un->sun_family = AF_UNIX;
+    memcpy(un->sun_path, path.ptr, path.len);
+    a.len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path.len + 1);
+    *out = a;
+    return CE_OK;
+}
+
+bool net_address_is_unix(const struct net_address *a)
+{
+    return a->storage.ss_family == AF_UNIX;
+}
+
 uint16_t net_address_port(const struct net_address *a)
 {
     return a->storage.ss_family == AF_INET6
@@ -88,13 +113,18 @@ void net_address_format_host(const struct net_address *a, char out[static NET_AD
 
         inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
     }
-    snprintf(out, NET_ADDRESS_TEXT_BYTES, "%s", text);
+    snprintf(out, NET_ADDRESS_TEXT_BYTES, "%s", net_address_is_unix(a) ? "unix" : text);
 }
 
 void net_address_format(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])
 {
     char host[NET_ADDRESS_TEXT_BYTES];
 
+    if (net_address_is_unix(a)) {
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, "unix:%s",
+                 ((const struct sockaddr_un *)&a->storage)->sun_path);
+        return;
+    }
     net_address_format_host(a, host);
     snprintf(out, NET_ADDRESS_TEXT_BYTES,
              a->storage.ss_family == AF_INET6 ? "[%.46s]:%u" : "%.46s:%u", host,
@@ -124,6 +154,9 @@ bool net_address_is_loopback(const struct net_address *a)
 {
     uint8_t bytes[16];
 
+    if (net_address_is_unix(a)) {
+        return true;
+    }
     mapped_bytes(a, bytes);
     if (is_mapped_ipv4(bytes)) {
         return bytes[12] == 127;
@@ -134,8 +167,11 @@ bool net_address_is_loopback(const struct net_address *a)
 uint64_t net_address_source(const struct net_address *a)
 {
     uint8_t bytes[16];
-    uint64_t key = 0;
+    uint64_t key = UINT64_MAX; /* no network: all ones are multicast */
 
+    if (net_address_is_unix(a)) {
+        return key;
+    }
     mapped_bytes(a, bytes);
     memcpy(&key, is_mapped_ipv4(bytes) ? bytes + 8 : bytes, sizeof(key));
     return key;
@@ -169,6 +205,9 @@ bool net_prefix_contains(const struct net_prefix *p, const struct net_address *a
     size_t whole = p->bits / 8;
     unsigned rest = p->bits % 8;
 
+    if (net_address_is_unix(a)) {
+        return false;
+    }
     mapped_bytes(a, bytes);
     if (memcmp(bytes, p->bytes, whole) != 0) {
         return false;

@@ -10,7 +10,7 @@
 
 #include "base/slice.h"
 
-enum { NET_ADDRESS_TEXT_BYTES = 64 };
+enum { NET_ADDRESS_TEXT_BYTES = 128 };
 
 struct net_address {
     struct sockaddr_storage storage;
@@ -25,16 +25,22 @@ struct net_address {
  */
 MUST_USE enum corral_err net_address_parse(struct slice text, struct net_address *out);
 
-/** "127.0.0.1:8443" with a NUL. */
+/** "unix:/run/corral.sock": absolute, short enough for the kernel. CE_OK or CE_ADDRESS. */
+MUST_USE enum corral_err net_address_parse_unix(struct slice text, struct net_address *out);
+
+bool net_address_is_unix(const struct net_address *a);
+
+/** "127.0.0.1:8443", "unix:/run/corral.sock", with a NUL. */
 void net_address_format(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES]);
 
-/** Without the port. */
+/** Without the port; "unix" for all that come over one. */
 void net_address_format_host(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES]);
 
+/** Only this machine: loopback addresses and sockets in the file system. */
 bool net_address_is_loopback(const struct net_address *a);
 uint16_t net_address_port(const struct net_address *a);
 
-/** What counts as one source: an IPv4 address, or the /64 of an IPv6 one. */
+/** What counts as one source: an IPv4 address, the /64 of an IPv6 one, or all unix sockets. */
 uint64_t net_address_source(const struct net_address *a);
 
 /** A network like "10.0.0.0/8" or "fd00::/8", or a single address. */

@@ -169,6 +169,37 @@ START_TEST(one_source_is_an_ipv4_address_or_an_ipv6_64)
 }
 END_TEST
 
+START_TEST(sockets_in_the_file_system_are_addresses)
+{
+    static const char *const bad[] = {"unix:", "unix:/", "unix:a", "unix", "/run/a", "tcp:/run/a"};
+    struct net_address a;
+    struct net_address stranger = {.len = 2};
+    struct net_prefix everything;
+    char text[NET_ADDRESS_TEXT_BYTES];
+    char longest[5 + 108 + 1] = "unix:/";
+
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+        ck_assert_int_eq(net_address_parse_unix(slice_str(bad[i]), &a), CE_ADDRESS);
+    }
+    memset(longest + 6, 'a', 106);
+    ck_assert_int_eq(net_address_parse_unix(slice_str(longest), &a), CE_OK);
+    net_address_format(&a, text);
+    ck_assert_str_eq(text, longest);
+    longest[5 + 107] = 'a';
+    ck_assert_int_eq(net_address_parse_unix(slice_str(longest), &a), CE_ADDRESS);
+    ck_assert_int_eq(net_address_parse_unix(slice_of("unix:/a\0b", 9), &a), CE_ADDRESS);
+
+    ck_assert_int_eq(net_address_parse_unix(slice_str("unix:/run/a.sock"), &a), CE_OK);
+    stranger.storage.ss_family = AF_UNIX;
+    ck_assert(net_address_is_unix(&a) && net_address_is_loopback(&a));
+    ck_assert_uint_eq(net_address_source(&a), net_address_source(&stranger));
+    ck_assert_int_eq(net_prefix_parse(slice_str("0.0.0.0/0"), &everything), CE_OK);
+    ck_assert(!net_prefix_contains(&everything, &a));
+    net_address_format_host(&a, text);
+    ck_assert_str_eq(text, "unix");
+}
+END_TEST
+
 static Suite *net_suite(void)
 {
     Suite *suite = suite_create("net");
@@ -180,6 +211,7 @@ static Suite *net_suite(void)
     tcase_add_test(tc, addresses_parse);
     tcase_add_test(tc, prefixes_contain);
     tcase_add_test(tc, sources_are_capped);
+    tcase_add_test(tc, sockets_in_the_file_system_are_addresses);
     tcase_add_test(tc, one_source_is_an_ipv4_address_or_an_ipv6_64);
     suite_add_tcase(suite, tc);
     return suite;
