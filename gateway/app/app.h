@@ -22,8 +22,9 @@ struct app {
     struct worker *main_worker;
     struct metrics_table *metrics; /* of the main thread */
     struct poller *poller;
-    struct crew *crews; /* owned, house.worker_count of them */
-    int *listen_fds;    /* owned; worker * listener_count + listener */
+    struct crew *crews;               /* owned, house.worker_count of them */
+    int *listen_fds;                  /* owned; worker * listener_count + listener */
+    struct unix_socket *unix_sockets; /* owned; by listener; zeroed: a port */
     size_t listener_count;
     int health_fd;
     int metrics_fd;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,26 +31,57 @@ static bool open_one(const char *what, const char *text, int *out_fd)
     return true;
 }
 
+static void announce(struct app *a, const struct listener_settings *l, const struct net_address *at)
+{
+    char text[NET_ADDRESS_TEXT_BYTES];
+
+    net_address_format(at, text);
+    log_event(a->log, LOG_INFO, l->tls ? "listening.tls" : "listening.plain", "address", text);
+    fprintf(stderr, "corral: listening on %s%s%s\n",
+            net_address_is_unix(at) ? ""
+            : l->tls                ? "https://"
+                                    : "http://",
+            text, net_address_is_unix(at) && l->tls ? " (TLS)" : "");
+}
+
+static int *fd_of(struct app *a, size_t worker, size_t listener)
+{
+    return &a->listen_fds[worker * a->listener_count + listener];
+}
+
 /* One descriptor a worker. Port 0: the first one's port is everybody's. */
 static bool open_listener(struct app *a, const struct listener_settings *l, size_t index)
 {
     struct net_address address = l->parsed;
-    char text[NET_ADDRESS_TEXT_BYTES];
 
     if (listener_probe(&address) != CE_OK) {
         return explain("listeners", l->address);
     }
     for (size_t w = 0; w < a->house.worker_count; w++) {
-        int *fd = &a->listen_fds[w * a->listener_count + index];
+        int *fd = fd_of(a, w, index);
 
         if (listener_open(&address, fd) != CE_OK) {
             return explain("listeners", l->address);
         }
         listener_local_address(*fd, &address);
     }
-    net_address_format(&address, text);
-    log_event(a->log, LOG_INFO, l->tls ? "listening.tls" : "listening.plain", "address", text);
-    fprintf(stderr, "corral: listening on %s://%s\n", l->tls ? "https" : "http", text);
+    announce(a, l, &address);
+    return true;
+}
+
+/* One socket; each worker has a descriptor of it. */
+static bool open_unix(struct app *a, const struct listener_settings *l, size_t index)
+{
+    if (listener_open_unix(&l->parsed, &a->unix_sockets[index], fd_of(a, 0, index)) != CE_OK) {
+        return explain("listeners", l->address);
+    }
+    for (size_t w = 1; w < a->house.worker_count; w++) {
+        *fd_of(a, w, index) = fcntl(*fd_of(a, 0, index), F_DUPFD_CLOEXEC, 0);
+        if (*fd_of(a, w, index) < 0) {
+            return explain("listeners", l->address);
+        }
+    }
+    announce(a, l, &l->parsed);
     return true;
 }
 
@@ -57,13 +89,16 @@ bool ports_open(struct app *a, const struct settings *s)
 {
     a->listener_count = s->listener_count;
     a->listen_fds = xcalloc(a->listener_count * a->house.worker_count, sizeof(int));
+    a->unix_sockets = xcalloc(a->listener_count, sizeof(*a->unix_sockets));
     memset(a->listen_fds, 0xff, a->listener_count * a->house.worker_count * sizeof(int));
     if (!open_one("health", s->health_address, &a->health_fd) ||
         !open_one("metrics", s->metrics_address, &a->metrics_fd)) {
         return false;
     }
     for (size_t i = 0; i < s->listener_count; i++) {
-        if (!open_listener(a, &s->listeners[i], i)) {
+        const struct listener_settings *l = &s->listeners[i];
+
+        if (!(net_address_is_unix(&l->parsed) ? open_unix : open_listener)(a, l, i)) {
             return false;
         }
     }
@@ -79,7 +114,11 @@ void ports_close(struct app *a)
             close(a->listen_fds[i]);
         }
     }
+    for (size_t i = 0; i < a->listener_count; i++) {
+        listener_remove_unix(&a->unix_sockets[i]);
+    }
     free(a->listen_fds);
+    free(a->unix_sockets);
     if (a->health_fd >= 0) {
         close(a->health_fd);
     }

@@ -207,7 +207,9 @@ static void check_listeners(struct reader *r)
         struct listener_settings *l = &s->listeners[i];
         struct place at = reader_place(r, "listeners[%zu].address", i);
 
-        if (l->address == NULL || net_address_parse(slice_str(l->address), &l->parsed) != CE_OK) {
+        if (l->address == NULL ||
+            (net_address_parse(slice_str(l->address), &l->parsed) != CE_OK &&
+             net_address_parse_unix(slice_str(l->address), &l->parsed) != CE_OK)) {
             continue;
         }
         bool open = !net_address_is_loopback(&l->parsed);
@@ -226,6 +228,10 @@ static void check_listeners(struct reader *r)
         }
         if (l->tls && s->tls.certificate_count == 0) {
             reader_error(r, at, "tls: true needs an entry under tls.certificates");
+        }
+        if (l->proxy_protocol && l->trusted_source_count == 0 && !net_address_is_unix(&l->parsed)) {
+            reader_error(r, reader_place(r, "listeners[%zu].proxy_protocol", i),
+                         "needs trusted_sources: the load balancers whose word is believed");
         }
         for (size_t j = 0; j < i; j++) {
             if (s->listeners[j].address != NULL &&

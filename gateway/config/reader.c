@@ -127,6 +127,23 @@ static void read_address(struct reader *r, const struct key_spec *spec, struct p
     set_string(member(base, spec->offset), text);
 }
 
+static void read_listen(struct reader *r, const struct key_spec *spec, struct place at,
+                        struct slice text, void *base)
+{
+    struct net_address parsed;
+
+    if (!slice_starts_with(text, SLICE_LITERAL("unix:"))) {
+        read_address(r, spec, at, text, base);
+    } else if (net_address_parse_unix(text, &parsed) != CE_OK) {
+        reader_error(r, at,
+                     "\"%.*s\" is not a socket's path: write it like unix:/run/corral/corral.sock, "
+                     "at most 107 bytes from the first /",
+                     SLICE_ARG(text));
+    } else {
+        set_string(member(base, spec->offset), text);
+    }
+}
+
 static bool parse_url(struct slice text, struct slice *out_host, uint64_t *out_port)
 {
     static const struct slice scheme = {"http://", 7};
@@ -168,10 +185,14 @@ static bool parse_url(struct slice text, struct slice *out_host, uint64_t *out_p
 static void read_url(struct reader *r, struct place at, struct slice text, void *base)
 {
     struct replica_settings *s = base;
+    struct net_address socket;
     struct slice host;
     uint64_t port;
 
-    if (slice_starts_with(text, SLICE_LITERAL("https://"))) {
+    if (net_address_parse_unix(text, &socket) == CE_OK) {
+        set_string(&s->host, text);
+        s->port = 0;
+    } else if (slice_starts_with(text, SLICE_LITERAL("https://"))) {
         reader_error(r, at,
                      "TLS to replicas is not supported by this version: use http:// on "
                      "loopback or a private network");
@@ -261,6 +282,9 @@ void reader_scalar(struct reader *r, const struct key_spec *spec, struct place a
         break;
     case KEY_ADDRESS:
         read_address(r, spec, at, text, base);
+        break;
+    case KEY_LISTEN:
+        read_listen(r, spec, at, text, base);
         break;
     case KEY_URL:
         read_url(r, at, text, base);

@@ -12,6 +12,7 @@ static const char *kind_name(enum key_kind kind)
         [KEY_STRING] = "text",
         [KEY_STRINGS] = "list of texts",
         [KEY_ADDRESS] = "address:port",
+        [KEY_LISTEN] = "address:port or unix:/path",
         [KEY_PREFIXES] = "list of networks",
         [KEY_URL] = "URL",
         [KEY_VERBS] = "list of verbs",

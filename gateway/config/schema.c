@@ -10,17 +10,23 @@
 #define SCHEMA(table, type) {table, sizeof(table) / sizeof((table)[0]), sizeof(type)}
 
 static const struct key_spec listener_keys[] = {
-    {"address", KEY_ADDRESS, .required = true, AT(struct listener_settings, address),
-     .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443."},
+    {"address", KEY_LISTEN, .required = true, AT(struct listener_settings, address),
+     .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443, or a socket "
+                 "in the file system, unix:/run/corral/corral.sock (mode 0660)."},
     {"tls", KEY_BOOL, AT(struct listener_settings, tls), .fallback = "false",
-     .sentence = "Speak TLS with the certificates of the tls block. Only loopback may go without."},
+     .sentence = "Speak TLS with the certificates of the tls block. Only loopback and "
+                 "unix sockets may go without."},
+    {"proxy_protocol", KEY_BOOL, AT(struct listener_settings, proxy_protocol), .fallback = "false",
+     .sentence = "Every connection begins with a PROXY header, version 2, and comes from one of "
+                 "trusted_sources (or over a unix socket): the address in it is the client's."},
     {"protocols", KEY_PROTOCOLS, .fallback = "[http/1.1]",
      .sentence = "Protocols offered by ALPN. This version speaks http/1.1."},
     {"trusted_sources", KEY_PREFIXES,
      AT_LIST(struct listener_settings, trusted_sources, trusted_source_count), .fallback = "[]",
      .sentence = "Networks (10.0.0.0/8) whose clients may open "
                  "limits.connections_per_trusted_address "
-                 "connections each: Open WebUI and ingress controllers."},
+                 "connections each: Open WebUI and ingress controllers. With "
+                 "proxy_protocol: the load balancers that are believed."},
 };
 
 static const struct key_spec certificate_keys[] = {
@@ -175,7 +181,8 @@ static const struct schema model_schema = SCHEMA(model_keys, struct model_settin
 
 static const struct key_spec replica_keys[] = {
     {"url", KEY_URL, .required = true,
-     .sentence = "Ollama's address, like http://127.0.0.1:11434. Every address of a name counts."},
+     .sentence = "Ollama's address, like http://127.0.0.1:11434. Every address of a name "
+                 "counts. unix:/run/ollama.sock is a socket in the file system."},
     {"slots", KEY_U32, AT(struct replica_settings, slots), .min = 1, .max = 1024, .fallback = "1",
      .sentence = "Parallel requests of one model: the replica's OLLAMA_NUM_PARALLEL."},
 };

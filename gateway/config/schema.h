@@ -16,6 +16,7 @@ enum key_kind {
     KEY_STRING,   /* char * */
     KEY_STRINGS,  /* char ** and a count */
     KEY_ADDRESS,  /* char *, an address to listen on; "" turns it off where that is allowed */
+    KEY_LISTEN,   /* char *, an address or a socket in the file system to listen on */
     KEY_PREFIXES, /* struct net_prefix * and a count */
     KEY_URL,      /* fills struct replica_settings host and port */
     KEY_VERBS,    /* unsigned mask */

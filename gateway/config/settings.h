@@ -16,6 +16,7 @@ struct listener_settings {
     char *address; /* owned; as written */
     struct net_address parsed;
     bool tls;
+    bool proxy_protocol;                /* every connection begins with a PROXY header */
     struct net_prefix *trusted_sources; /* owned */
     size_t trusted_source_count;
 };

@@ -6,8 +6,12 @@
 #include "base/mem.h"
 #include "front/impl.h"
 
+/* Whoever may open a socket in the file system was let to it by its mode. */
 static bool is_trusted(const struct listener_settings *s, const struct net_address *peer)
 {
+    if (net_address_is_unix(peer)) {
+        return true;
+    }
     for (size_t i = 0; i < s->trusted_source_count; i++) {
         if (net_prefix_contains(&s->trusted_sources[i], peer)) {
             return true;
@@ -16,15 +20,28 @@ static bool is_trusted(const struct listener_settings *s, const struct net_addre
     return false;
 }
 
-static void refuse(struct front *f, int fd, enum corral_err why)
+void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer)
 {
-    metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
+    char text[NET_ADDRESS_TEXT_BYTES];
+    struct log_line line;
+
     close(fd);
+    if (why == CE_CLIENT_GONE) {
+        return;
+    }
+    metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
+    if (why == CE_CONNECTIONS || why == CE_CONNECTIONS_ADDRESS) {
+        return; /* as many as somebody likes; the count says it */
+    }
+    net_address_format_host(peer, text);
+    log_begin(&line, f->engine->log, LOG_INFO, "proxy.refused");
+    log_str(&line, "client", text);
+    log_str(&line, "reason", err_reason(why));
+    log_end(&line);
 }
 
-static void on_accept(struct listener *l, int fd, const struct net_address *peer)
+void front_admit(struct front_listener *fl, int fd, const struct net_address *peer)
 {
-    struct front_listener *fl = l->owner;
     struct front *f = fl->front;
     struct house *h = f->engine->house;
     const struct snapshot *s = f->engine->snapshot;
@@ -33,18 +50,34 @@ static void on_accept(struct listener *l, int fd, const struct net_address *peer
     uint32_t cap = is_trusted(ls, peer) ? limits->connections_per_trusted_address
                                         : limits->connections_per_address;
 
-    if (atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed) >= h->max_connections) {
-        atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
-        refuse(f, fd, CE_CONNECTIONS);
-        return;
-    }
     if (!source_count_take(h->sources, net_address_source(peer), cap)) {
         atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
-        refuse(f, fd, CE_CONNECTIONS_ADDRESS);
+        front_refuse(f, fd, CE_CONNECTIONS_ADDRESS, peer);
         return;
     }
     metrics_add(f->engine->metrics, M_CONNECTIONS, 0, 0, 0, 1);
     h1_server_start(f, fd, peer, ls->tls ? s->tls : NULL, true);
+}
+
+static void on_accept(struct listener *l, int fd, const struct net_address *peer)
+{
+    struct front_listener *fl = l->owner;
+    struct front *f = fl->front;
+    struct house *h = f->engine->house;
+    const struct listener_settings *ls = &f->engine->snapshot->settings.listeners[fl->index];
+
+    if (ls->proxy_protocol && !is_trusted(ls, peer)) {
+        front_refuse(f, fd, CE_PROXY_SOURCE, peer);
+        return;
+    }
+    if (atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed) >= h->max_connections) {
+        atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
+        front_refuse(f, fd, CE_CONNECTIONS, peer);
+    } else if (ls->proxy_protocol) {
+        arrival_start(fl, fd, peer);
+    } else {
+        front_admit(fl, fd, peer);
+    }
 }
 
 struct front *front_create(struct engine *e, const int *fds, size_t count)
@@ -53,6 +86,7 @@ struct front *front_create(struct engine *e, const int *fds, size_t count)
 
     f->engine = e;
     list_init(&f->servers);
+    list_init(&f->arrivals);
     f->listeners = xcalloc(count == 0 ? 1 : count, sizeof(*f->listeners));
     f->listener_count = count;
     for (size_t i = 0; i < count; i++) {
@@ -74,6 +108,7 @@ void front_drain(struct front *f)
     }
     f->draining = true;
     h1_server_drain_all(f);
+    arrival_drain_all(f);
 }
 
 void front_destroy(struct front *f)
@@ -88,6 +123,7 @@ void front_destroy(struct front *f)
             deadline_cancel(&f->listeners[i].listener.pause);
         }
     }
+    arrival_close_all(f);
     h1_server_close_all(f);
     free(f->listeners);
     free(f);
@@ -95,5 +131,5 @@ void front_destroy(struct front *f)
 
 size_t front_connections(const struct front *f)
 {
-    return f->server_count;
+    return f->server_count + f->arrival_count;
 }

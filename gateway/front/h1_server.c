@@ -21,7 +21,6 @@ enum {
     ANSWER_HEAD_BYTES = 4096,
     ANSWERS_PENDING_BYTES = 64 * 1024, /* above it no further request is begun */
     BUSY_TICK_MS = 250,
-    DRAIN_FIRST_REQUEST_MS = 1000,
     STALL_PROGRESS_BYTES = 16 * 1024, /* within timeouts.write_stall_s, or all there is */
 };
 
@@ -136,11 +135,17 @@ static void take_body(struct h1_server *h, struct slice *rest)
     }
 }
 
+/* Verified under authorities and lists that are no longer in force: it has to come again. */
+static bool has_stale_certificate(const struct h1_server *h)
+{
+    return h->certificate != NULL && h->conn->tls != h->front->engine->snapshot->tls;
+}
+
 static void begin(struct h1_server *h, const struct http_request *request)
 {
     struct client_info info = info_of(h);
 
-    h->keep_alive = request->keep_alive && !h->front->draining;
+    h->keep_alive = request->keep_alive && !h->front->draining && !has_stale_certificate(h);
     h->is_http_1_0 = request->minor == 0;
     h->is_head = slice_eq_str(request->method, "HEAD");
     h->expect_continue = request->expect_continue;
@@ -510,7 +515,8 @@ void h1_server_start(struct front *f, int fd, const struct net_address *peer, st
     h->conn =
         conn_accept(f->engine->worker, fd, tls, timeouts(h)->handshake_s * 1000, &server_events, h);
     h->state = H1_IDLE;
-    set_deadline(h, (timeouts(h)->handshake_s + timeouts(h)->head_s) * 1000);
+    set_deadline(h, f->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS
+                                : (timeouts(h)->handshake_s + timeouts(h)->head_s) * 1000);
 }
 
 void h1_server_drain_all(struct front *f)
@@ -522,7 +528,7 @@ void h1_server_drain_all(struct front *f)
         if (h->state == H1_IDLE && h->served) {
             close_after_answer(h);
         } else if (h->state == H1_IDLE) {
-            set_deadline(h, DRAIN_FIRST_REQUEST_MS); /* just accepted: its request is on its way */
+            set_deadline(h, FRONT_DRAIN_FIRST_MS); /* just accepted: its request is on its way */
         }
     }
 }

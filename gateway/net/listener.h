@@ -22,6 +22,27 @@ MUST_USE enum corral_err listener_probe(const struct net_address *address);
  */
 MUST_USE enum corral_err listener_open(const struct net_address *address, int *out_fd);
 
+/** A socket in the file system that we have made. */
+struct unix_socket {
+    struct net_address address;
+    dev_t device;
+    ino_t inode;
+    bool made;
+};
+
+/**
+ * Bind and listen on a path, mode 0660. A socket that nobody listens on any more is replaced;
+ * anything else there stays. SO_REUSEPORT means nothing here: workers share one listening socket,
+ * each with a descriptor of its own.
+ *
+ * @return CE_OK; CE_ADDRESS with errno set (EADDRINUSE: somebody listens; EEXIST: no socket).
+ */
+MUST_USE enum corral_err listener_open_unix(const struct net_address *address,
+                                            struct unix_socket *out, int *out_fd);
+
+/** Remove the socket unless another has taken its place. Zeroed: nothing. */
+void listener_remove_unix(struct unix_socket *s);
+
 /** The bound address of a descriptor. */
 void listener_local_address(int fd, struct net_address *out);
 

@@ -266,7 +266,9 @@ static void name_host(struct replica *r, const struct replica_settings *s)
 {
     bool is_ipv6 = strchr(s->host, ':') != NULL;
 
-    if (net_address_is_loopback(&r->address)) {
+    if (net_address_is_unix(&r->address)) {
+        snprintf(r->host, sizeof(r->host), "localhost");
+    } else if (net_address_is_loopback(&r->address)) {
         snprintf(r->host, sizeof(r->host), "localhost:%u", (unsigned)s->port);
     } else {
         snprintf(r->host, sizeof(r->host), is_ipv6 ? "[%.255s]:%u" : "%.255s:%u", s->host,
@@ -382,6 +384,9 @@ static bool literal_address(const struct replica_settings *s, struct net_address
     char text[REPLICA_HOST_BYTES];
     bool is_ipv6 = strchr(s->host, ':') != NULL;
 
+    if (net_address_parse_unix(slice_str(s->host), out) == CE_OK) {
+        return true;
+    }
     snprintf(text, sizeof(text), is_ipv6 ? "[%.255s]:%u" : "%.255s:%u", s->host, (unsigned)s->port);
     return net_address_parse(slice_str(text), out) == CE_OK;
 }

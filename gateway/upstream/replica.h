@@ -19,7 +19,7 @@ enum { REPLICA_HOST_BYTES = 272 };
 
 /** One line of `replicas:` in the configuration. */
 struct replica_settings {
-    char *host; /* owned; name or literal, without brackets */
+    char *host; /* owned; name or literal, without brackets, or "unix:/path" */
     uint16_t port;
     uint32_t slots; /* parallel requests of one model */
 };

@@ -74,13 +74,21 @@ class Answer:
 class Client:
     """A connection. Every wait is bounded by `timeout` seconds."""
 
-    def __init__(self, address, timeout=10.0, tls=None, name=None, rcvbuf=None):
-        raw = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # `address`: (host, port), or the path of a socket. `preface` goes out before TLS.
+    def __init__(self, address, timeout=10.0, tls=None, name=None, rcvbuf=None, preface=b"",
+                 source=None):
+        by_path = isinstance(address, str)
+        raw = socket.socket(socket.AF_UNIX if by_path else socket.AF_INET, socket.SOCK_STREAM)
         raw.settimeout(timeout)
+        if source:
+            raw.bind((source, 0))
         if rcvbuf:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
         raw.connect(address)
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not by_path:
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if preface:
+            raw.sendall(preface)
         self.sock = tls.wrap_socket(raw, server_hostname=name) if tls else raw
         self.timeout = timeout
         self.data = b""  # came, and not given to anybody yet

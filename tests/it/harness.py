@@ -208,6 +208,8 @@ class Corral:
 
     @staticmethod
     def _host_port(text):
+        if text.startswith("unix:"):
+            return text[5:]
         host, _, port = text.rpartition(":")
         return (host, int(port))
 

@@ -355,22 +355,34 @@ def test_authorities_and_lists_are_watched(stable, club, make_config, tmp_path):
     assert "holds no PEM certificate" in corral.logged("reload.failed")[-1]["detail"]
 
 
-def test_a_tenant_s_names_follow_a_reload(stable, club, make_config):
+def test_a_reload_is_in_force_for_open_connections(stable, club, make_config):
+    """Names count at once; a certificate verified under the old rules is good for one answer."""
     sim = stable.sim("--tokens-per-s", "0").warm()
     config = club_config(make_config, club, [sim])
     corral = stable.serve(config)
-    with corral.client(tls=club.context(club.acme), name="localhost") as client:
-        client.send(h1.post("/api/chat", chat()))
-        assert client.answer().status == 200
-        for tenant in config["tenants"]:
-            tenant.pop("certificate_names", None)
-        config["tenants"][1]["certificate_names"] = [ACME]
-        corral.reload(config)
 
-        def tenant_now():
-            client.send(h1.post("/api/chat", chat()))
-            return corral.access(client.answer().field("X-Request-Id"))["tenant"]
-        wait_for(lambda: tenant_now() == "beta", 3, "the other tenant, on the same connection")
+    def tenant(client):
+        client.send(h1.post("/api/chat", chat()))
+        answer = client.answer()
+        line = corral.access(answer.field("X-Request-Id"))
+        return line.get("tenant"), answer.field("Connection")
+    kept = [corral.client(tls=club.context(club.acme), name="localhost") for _ in range(6)]
+    for client in kept:
+        assert tenant(client) == ("acme", None)
+        assert tenant(client) == ("acme", None)
+    for one in config["tenants"]:
+        one.pop("certificate_names", None)
+    config["tenants"][1]["certificate_names"] = [ACME]
+    corral.reload(config)
+
+    def reloaded():
+        with corral.client(tls=club.context(club.acme), name="localhost") as fresh:
+            return tenant(fresh) == ("beta", None)
+    wait_for(lambda: all(reloaded() for _ in range(6)), 3, "the reload on every worker")
+    for client in kept:
+        assert tenant(client) == ("beta", "close")
+        assert client.wait_end(2) == "fin"
+        client.close()
 
 
 FOLDERS = {
