@@ -68,6 +68,13 @@ static uint64_t look_at_all(struct app *a)
     }
     digest = mix_folder(digest, s->settings.tls.client_ca_dir);
     digest = mix_folder(digest, s->settings.tls.client_crl_dir);
+    for (size_t i = 0; i < s->settings.replica_count; i++) {
+        const struct tls_client_settings *t = &s->settings.replicas[i].tls;
+
+        digest = mix_file(digest, t->ca_file);
+        digest = mix_file(digest, t->certificate);
+        digest = mix_file(digest, t->key);
+    }
     for (size_t i = 0; i < s->settings.auth.issuer_count; i++) {
         digest = mix_file(digest, s->settings.auth.issuers[i].keys_file);
     }

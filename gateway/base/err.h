@@ -122,6 +122,7 @@
     /* upstream */                                                                                 \
     X(CE_UPSTREAM_CONNECT, "connect_failed")                                                       \
     X(CE_UPSTREAM_CONNECT_TIMEOUT, "connect_timeout")                                              \
+    X(CE_UPSTREAM_TLS, "tls_failed")                                                               \
     X(CE_UPSTREAM_CLOSED, "closed_early")                                                          \
     X(CE_UPSTREAM_NONSENSE, "protocol_error")                                                      \
     X(CE_UPSTREAM_FIRST_BYTE, "first_byte_timeout")                                                \

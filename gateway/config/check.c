@@ -242,6 +242,21 @@ static void check_listeners(struct reader *r)
     }
 }
 
+static void check_replica_tls(struct reader *r, size_t index)
+{
+    const struct replica_settings *s = &r->settings->replicas[index];
+    const struct tls_client_settings *t = &s->tls;
+    struct place at = reader_place(r, "replicas[%zu].tls", index);
+
+    if (!s->https && (t->ca_file != NULL || t->certificate != NULL || t->key != NULL ||
+                      t->server_name != NULL)) {
+        reader_error(r, at, "is for replicas whose url begins with https://");
+    }
+    if ((t->certificate == NULL) != (t->key == NULL)) {
+        reader_error(r, at, "certificate and key belong together");
+    }
+}
+
 static void check_replicas(struct reader *r)
 {
     const struct settings *s = r->settings;
@@ -250,6 +265,7 @@ static void check_replicas(struct reader *r)
         reader_error(r, reader_place(r, "replicas"), "must have at least one entry");
     }
     for (size_t i = 0; i < s->replica_count; i++) {
+        check_replica_tls(r, i);
         for (size_t j = 0; j < i && s->replicas[i].host != NULL; j++) {
             if (s->replicas[j].host != NULL && s->replicas[j].port == s->replicas[i].port &&
                 strcmp(s->replicas[j].host, s->replicas[i].host) == 0) {

@@ -144,14 +144,9 @@ static void read_listen(struct reader *r, const struct key_spec *spec, struct pl
     }
 }
 
-static bool parse_url(struct slice text, struct slice *out_host, uint64_t *out_port)
+/* Without its scheme. *out_port holds the scheme's default. */
+static bool parse_authority(struct slice rest, struct slice *out_host, uint64_t *out_port)
 {
-    static const struct slice scheme = {"http://", 7};
-    struct slice rest = slice_from(text, scheme.len);
-
-    if (!slice_starts_with(text, scheme)) {
-        return false;
-    }
     if (rest.len > 0 && rest.ptr[rest.len - 1] == '/') {
         rest.len--;
     }
@@ -162,7 +157,6 @@ static bool parse_url(struct slice text, struct slice *out_host, uint64_t *out_p
     }
     bool has_port = colon > 0 && rest.ptr[colon - 1] == ':';
 
-    *out_port = 11434;
     if (has_port &&
         (slice_parse_u64(slice_from(rest, colon), out_port) != CE_OK || *out_port - 1 > 65534)) {
         return false;
@@ -182,6 +176,18 @@ static bool parse_url(struct slice text, struct slice *out_host, uint64_t *out_p
     return out_host->len > 0 && out_host->len < 254;
 }
 
+static bool parse_url(struct slice text, bool *out_https, struct slice *out_host,
+                      uint64_t *out_port)
+{
+    static const struct slice http = {"http://", 7};
+    static const struct slice https = {"https://", 8};
+
+    *out_https = slice_starts_with(text, https);
+    *out_port = *out_https ? 443 : 11434;
+    return (*out_https || slice_starts_with(text, http)) &&
+           parse_authority(slice_from(text, *out_https ? https.len : http.len), out_host, out_port);
+}
+
 static void read_url(struct reader *r, struct place at, struct slice text, void *base)
 {
     struct replica_settings *s = base;
@@ -192,14 +198,11 @@ static void read_url(struct reader *r, struct place at, struct slice text, void 
     if (net_address_parse_unix(text, &socket) == CE_OK) {
         set_string(&s->host, text);
         s->port = 0;
-    } else if (slice_starts_with(text, SLICE_LITERAL("https://"))) {
-        reader_error(r, at,
-                     "TLS to replicas is not supported by this version: use http:// on "
-                     "loopback or a private network");
-    } else if (!parse_url(text, &host, &port)) {
+    } else if (!parse_url(text, &s->https, &host, &port)) {
         reader_error(r, at,
                      "\"%.*s\" is not a replica's address: write it like "
-                     "http://127.0.0.1:11434, without a path",
+                     "http://127.0.0.1:11434 or https://ollama.example.com, without a path, or "
+                     "unix:/run/ollama.sock",
                      SLICE_ARG(text));
     } else {
         set_string(&s->host, host);

@@ -179,12 +179,28 @@ static const struct key_spec model_keys[] = {
 };
 static const struct schema model_schema = SCHEMA(model_keys, struct model_settings);
 
+static const struct key_spec replica_tls_keys[] = {
+    {"ca_file", KEY_STRING, AT(struct replica_settings, tls.ca_file), .min = 1, .max = 4096,
+     .sentence = "PEM file of the authorities that vouch for the replica; without it the system's."},
+    {"certificate", KEY_STRING, AT(struct replica_settings, tls.certificate), .min = 1, .max = 4096,
+     .sentence = "PEM file of the certificate that corral shows, each followed by its issuer."},
+    {"key", KEY_STRING, AT(struct replica_settings, tls.key), .min = 1, .max = 4096,
+     .sentence = "PEM file of its private key, without a passphrase."},
+    {"server_name", KEY_STRING, AT(struct replica_settings, tls.server_name), .min = 1, .max = 253,
+     .sentence = "Name that the replica's certificate must have; without it the host of the URL. "
+                 "There is no way to leave the check out."},
+};
+static const struct schema replica_tls_schema = SCHEMA(replica_tls_keys, struct replica_settings);
+
 static const struct key_spec replica_keys[] = {
     {"url", KEY_URL, .required = true,
-     .sentence = "Ollama's address, like http://127.0.0.1:11434. Every address of a name "
+     .sentence = "Ollama's address, like http://127.0.0.1:11434, or https:// (port 443) for TLS, 1.2 "
+                 "or later. Every address of a name "
                  "counts. unix:/run/ollama.sock is a socket in the file system."},
     {"slots", KEY_U32, AT(struct replica_settings, slots), .min = 1, .max = 1024, .fallback = "1",
      .sentence = "Parallel requests of one model: the replica's OLLAMA_NUM_PARALLEL."},
+    {"tls", KEY_BLOCK, .inner = &replica_tls_schema,
+     .sentence = "For https://. The files are watched."},
 };
 static const struct schema replica_schema = SCHEMA(replica_keys, struct replica_settings);
 
@@ -210,7 +226,7 @@ static const struct key_spec timeout_keys[] = {
      .fallback = "75",
      .sentence = "Connection without a request. Keep it above 60: Open WebUI keeps sockets 30 s."},
     {"connect_ms", KEY_U64, AT(struct settings, timeouts.connect_ms), .min = 10, .max = 60000,
-     .fallback = "2000", .sentence = "Connecting to a replica."},
+     .fallback = "2000", .sentence = "Connecting to a replica, its TLS handshake too."},
     {"load_s", KEY_U64, AT(struct settings, timeouts.load_s), .min = 1, .max = 86400,
      .fallback = "300",
      .sentence = "First byte of an answer for which the model must be loaded."},

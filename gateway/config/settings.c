@@ -64,7 +64,14 @@ void settings_finish(struct settings *s)
         free(s->models[i].name);
     }
     for (size_t i = 0; i < s->replica_count; i++) {
-        free(s->replicas[i].host);
+        struct replica_settings *r = &s->replicas[i];
+
+        free(r->host);
+        free(r->tls.ca_file);
+        free(r->tls.certificate);
+        free(r->tls.key);
+        free(r->tls.server_name);
+        tls_client_unref(r->client);
     }
     finish_auth(&s->auth);
     finish_tls(&s->tls);

@@ -18,14 +18,31 @@ void snapshot_unref(struct snapshot *s)
     free(s);
 }
 
+static enum corral_err build_clients(struct snapshot *s, struct tls_fault *out_fault)
+{
+    enum corral_err err = CE_OK;
+
+    for (size_t i = 0; i < s->settings.replica_count && err == CE_OK; i++) {
+        struct replica_settings *r = &s->settings.replicas[i];
+
+        if (r->https) {
+            err = tls_client_create(&r->tls, r->host, &r->client, out_fault);
+        }
+    }
+    return err;
+}
+
 static enum corral_err build_tls(struct snapshot *s, struct auth_fault *out_fault)
 {
     struct tls_fault fault = {{0}};
+    enum corral_err err = CE_OK;
 
-    if (s->settings.tls.certificate_count == 0) {
-        return CE_OK;
+    if (s->settings.tls.certificate_count > 0) {
+        err = tls_ctx_create(&s->settings.tls, &s->tls, &fault);
     }
-    enum corral_err err = tls_ctx_create(&s->settings.tls, &s->tls, &fault);
+    if (err == CE_OK) {
+        err = build_clients(s, &fault);
+    }
     if (err != CE_OK) {
         snprintf(out_fault->text, sizeof(out_fault->text), "%s", fault.text);
     }

@@ -89,7 +89,8 @@ static void retry_elsewhere(struct exchange *ex)
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
 {
     bool unreachable =
-        ex->call != NULL && (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT);
+        ex->call != NULL && (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT ||
+                             why == CE_UPSTREAM_TLS);
 
     ex->call = NULL;
     metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);

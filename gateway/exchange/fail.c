@@ -107,6 +107,7 @@ static const struct failure table[CE_COUNT] = {
     [CE_DRAINING] = {503, NULL, "The gateway is restarting. Please try again.", true},
     [CE_UPSTREAM_CONNECT] = {502, NULL, "The model server could not be reached.", false},
     [CE_UPSTREAM_CONNECT_TIMEOUT] = {502, NULL, "The model server could not be reached.", false},
+    [CE_UPSTREAM_TLS] = {502, NULL, "The model server could not be reached.", false},
     [CE_UPSTREAM_CLOSED] = {502, NULL, "The model server broke off before it answered.", false},
     [CE_UPSTREAM_NONSENSE] = {502, NULL, "The model server gave an answer that makes no sense.",
                               false},

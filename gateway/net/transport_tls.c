@@ -143,7 +143,7 @@ static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_
     }
     if (result == IO_OK) {
         *out_len = (size_t)n;
-    } else if (result == IO_BROKEN) {
+    } else if (result == IO_BROKEN && SSL_get_error(c->ssl, n) == SSL_ERROR_SSL) {
         c->fault = fault_of(c); /* TLS 1.3: a server refuses our certificate only here */
     }
     return result;

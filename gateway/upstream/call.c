@@ -15,6 +15,7 @@ struct link {
     struct call *call;   /* owned; NULL: idle */
     struct deadline idle_deadline;
     struct net_address address;
+    struct tls_client *tls; /* counted; NULL: plain */
     struct h1_scan scan;
     struct h1_chunked chunked;
     uint64_t body_left;
@@ -58,6 +59,12 @@ void pool_set_connect_timeout(struct pool *p, uint64_t connect_timeout_ms)
     p->connect_timeout_ms = connect_timeout_ms;
 }
 
+static void link_free(struct link *k)
+{
+    tls_client_unref(k->tls);
+    free(k);
+}
+
 static void link_destroy(struct link *k)
 {
     if (k->state == LINK_IDLE && k->call == NULL && !list_empty(&k->of_pool)) {
@@ -67,7 +74,7 @@ static void link_destroy(struct link *k)
     deadline_cancel(&k->idle_deadline);
     conn_abandon(k->conn);
     free(k->call);
-    free(k);
+    link_free(k);
 }
 
 void pool_destroy(struct pool *p)
@@ -96,13 +103,14 @@ static bool same_address(const struct net_address *a, const struct net_address *
     return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
 }
 
-static struct link *take_idle(struct pool *p, const struct net_address *to)
+/* Same address, same rules: what was opened under others (or plainly) is left to grow old. */
+static struct link *take_idle(struct pool *p, const struct replica *r)
 {
     LIST_EACH(at, next, &p->idle)
     {
         struct link *k = CONTAINER_OF(at, struct link, of_pool);
 
-        if (same_address(&k->address, to)) {
+        if (k->tls == r->tls && same_address(&k->address, &r->address)) {
             list_unlink(&k->of_pool);
             deadline_cancel(&k->idle_deadline);
             p->idle_count--;
@@ -112,17 +120,18 @@ static struct link *take_idle(struct pool *p, const struct net_address *to)
     return NULL;
 }
 
-static struct link *open_link(struct pool *p, const struct net_address *to)
+static struct link *open_link(struct pool *p, const struct replica *r)
 {
     struct link *k = xcalloc(1, sizeof(*k));
 
     k->pool = p;
-    k->address = *to;
+    k->address = r->address;
+    k->tls = tls_client_ref(r->tls);
     list_init(&k->of_pool);
     deadline_init(&k->idle_deadline, on_idle_deadline);
-    k->conn = conn_connect(p->worker, to, NULL, p->connect_timeout_ms, &link_events, k);
+    k->conn = conn_connect(p->worker, &k->address, k->tls, p->connect_timeout_ms, &link_events, k);
     if (k->conn == NULL) {
-        free(k);
+        link_free(k);
         return NULL;
     }
     return k;
@@ -131,10 +140,10 @@ static struct link *open_link(struct pool *p, const struct net_address *to)
 struct call *call_start(struct pool *p, const struct replica *r, const struct call_events *events,
                         void *owner)
 {
-    struct link *k = take_idle(p, &r->address);
+    struct link *k = take_idle(p, r);
 
     if (k == NULL) {
-        k = open_link(p, &r->address);
+        k = open_link(p, r);
     }
     if (k == NULL) {
         return NULL;
@@ -176,6 +185,11 @@ void call_want_drained(struct call *c)
 size_t call_pending(const struct call *c)
 {
     return conn_pending(c->link->conn);
+}
+
+const char *call_fault(const struct call *c)
+{
+    return c->link->conn->fault;
 }
 
 bool call_sent_anything(const struct call *c)
@@ -380,6 +394,12 @@ static enum corral_err link_fault(const struct link *k, enum corral_err why)
     if (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT) {
         return why;
     }
+    if (why == CE_TLS_TIMEOUT) {
+        return CE_UPSTREAM_CONNECT_TIMEOUT;
+    }
+    if (why == CE_TLS_HANDSHAKE || (k->state == LINK_HEAD && k->conn->fault != NULL)) {
+        return CE_UPSTREAM_TLS;
+    }
     return k->state == LINK_BODY ? CE_UPSTREAM_CUT : CE_UPSTREAM_CLOSED;
 }
 
@@ -398,7 +418,7 @@ static void on_link_closed(struct conn *conn, enum corral_err why)
     }
     list_unlink(&k->of_pool);
     deadline_cancel(&k->idle_deadline);
-    free(k);
+    link_free(k);
 }
 
 static const struct conn_events link_events = {

@@ -63,6 +63,9 @@ void call_want_drained(struct call *c);
 /** Bytes written that the kernel has not taken. */
 size_t call_pending(const struct call *c);
 
+/** What was wrong with its TLS, for the log: static text; NULL: nothing was. Also in on_fail. */
+const char *call_fault(const struct call *c);
+
 /** Whether any byte of the request may have reached the replica. */
 bool call_sent_anything(const struct call *c);
 

@@ -66,6 +66,7 @@ static void publish(struct poller *p)
         v->replicas[i] = e->state;
         replica_catalog_ref(v->replicas[i].tags);
         replica_catalog_ref(v->replicas[i].ps);
+        tls_client_ref(v->replicas[i].tls);
         i++;
     }
     replica_board_publish(p->board, v);
@@ -77,8 +78,9 @@ static void announce(struct endpoint *e)
     e->poller->hooks.on_change(e->poller->hooks.arg, &e->state, false);
 }
 
+/* `detail`: what TLS says; may be NULL. */
 static void log_replica(struct endpoint *e, enum log_level level, const char *event,
-                        const char *reason)
+                        const char *reason, const char *detail)
 {
     struct log_line line;
 
@@ -86,6 +88,9 @@ static void log_replica(struct endpoint *e, enum log_level level, const char *ev
     log_text(&line, "replica", intern_name(e->poller->ids, e->state.id));
     if (reason != NULL) {
         log_str(&line, "reason", reason);
+    }
+    if (detail != NULL) {
+        log_str(&line, "detail", detail);
     }
     log_end(&line);
 }
@@ -104,21 +109,26 @@ static void poll_over(struct endpoint *e)
     e->suspected = false;
 }
 
-static void poll_failed(struct endpoint *e, enum corral_err why)
+static void poll_failed_for(struct endpoint *e, enum corral_err why, const char *detail)
 {
-    bool refused = why == CE_UPSTREAM_CONNECT;
+    bool refused = why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_TLS;
     bool was_out = e->failures >= POLL_FAILURES_MAX;
 
     e->failures = refused ? POLL_FAILURES_MAX : e->failures + 1;
     if (e->failures >= POLL_FAILURES_MAX && e->state.usable) {
         e->state.usable = false;
         e->tags_at_ms = 0;
-        log_replica(e, LOG_WARN, "replica.down", err_reason(why));
+        log_replica(e, LOG_WARN, "replica.down", err_reason(why), detail);
         announce(e);
     } else if (!was_out && e->failures >= POLL_FAILURES_MAX && e->tags_at_ms == 0) {
-        log_replica(e, LOG_WARN, "replica.unreachable", err_reason(why));
+        log_replica(e, LOG_WARN, "replica.unreachable", err_reason(why), detail);
     }
     poll_over(e);
+}
+
+static void poll_failed(struct endpoint *e, enum corral_err why)
+{
+    poll_failed_for(e, why, NULL);
 }
 
 static void replace_catalog(struct endpoint *e, struct catalog *fresh)
@@ -154,7 +164,7 @@ static void poll_answered(struct endpoint *e)
 
     if (ready && !e->state.usable) {
         e->state.usable = true;
-        log_replica(e, LOG_INFO, "replica.up", NULL);
+        log_replica(e, LOG_INFO, "replica.up", NULL, NULL);
     }
     if (changed && ready) {
         announce(e);
@@ -197,7 +207,7 @@ static void on_poll_end(struct call *c)
 
 static void on_poll_fail(struct call *c, enum corral_err why)
 {
-    poll_failed(call_owner(c), why);
+    poll_failed_for(call_owner(c), why, call_fault(c));
 }
 
 static const struct call_events poll_events = {
@@ -293,8 +303,11 @@ static void add_endpoint(struct poller *p, uint32_t source, const struct net_add
         list_push_back(&p->endpoints, &e->of_poller);
         schedule(e, 0);
     }
-    bool changed = e->state.slots != s->slots && e->state.usable;
+    bool changed = (e->state.slots != s->slots || e->state.tls != s->client) && e->state.usable;
+    struct tls_client *old = e->state.tls;
 
+    e->state.tls = tls_client_ref(s->client);
+    tls_client_unref(old);
     e->source = source;
     e->seen = true;
     e->state.slots = s->slots;
@@ -317,6 +330,7 @@ static void remove_endpoint(struct endpoint *e)
     buf_finish(&e->body);
     replica_catalog_unref(e->state.tags);
     replica_catalog_unref(e->state.ps);
+    tls_client_unref(e->state.tls);
     free(e);
 }
 
@@ -396,6 +410,7 @@ static void drop_sources(struct source *sources, size_t count)
     for (size_t i = 0; i < count; i++) {
         deadline_cancel(&sources[i].resolve);
         free(sources[i].settings.host);
+        tls_client_unref(sources[i].settings.client);
     }
     free(sources);
 }
@@ -429,8 +444,13 @@ void poller_configure(struct poller *p, const struct replica_settings *settings,
         struct source *s = &p->sources[i];
         struct net_address address;
 
-        *s = (struct source){.settings = settings[i], .poller = p, .index = i};
-        s->settings.host = xstrdup(settings[i].host);
+        *s = (struct source){.poller = p, .index = i};
+        s->settings = (struct replica_settings){
+            .host = xstrdup(settings[i].host),
+            .port = settings[i].port,
+            .slots = settings[i].slots,
+            .client = tls_client_ref(settings[i].client),
+        };
         deadline_init(&s->resolve, on_resolve_due);
         if (literal_address(&s->settings, &address)) {
             add_endpoint(p, i, &address);
@@ -447,7 +467,7 @@ static void suspect_endpoint(struct endpoint *e, bool unreachable)
 {
     if (unreachable && e->state.usable) {
         e->state.usable = false;
-        log_replica(e, LOG_WARN, "replica.down", err_reason(CE_UPSTREAM_CONNECT));
+        log_replica(e, LOG_WARN, "replica.down", err_reason(CE_UPSTREAM_CONNECT), NULL);
         announce(e);
     }
     if (e->call != NULL) {

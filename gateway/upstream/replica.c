@@ -46,6 +46,7 @@ void replica_view_unref(struct replica_view *v)
     for (size_t i = 0; i < v->count; i++) {
         replica_catalog_unref(v->replicas[i].tags);
         replica_catalog_unref(v->replicas[i].ps);
+        tls_client_unref(v->replicas[i].tls);
     }
     free(v);
 }

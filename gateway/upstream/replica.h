@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "net/address.h"
+#include "net/tls.h"
 #include "ollama/catalog.h"
 
 enum { REPLICA_HOST_BYTES = 272 };
@@ -22,6 +23,9 @@ struct replica_settings {
     char *host; /* owned; name or literal, without brackets, or "unix:/path" */
     uint16_t port;
     uint32_t slots; /* parallel requests of one model */
+    bool https;
+    struct tls_client_settings tls;
+    struct tls_client *client; /* counted; made with the snapshot; NULL: plain */
 };
 
 /** A catalog that several views share. */
@@ -38,6 +42,7 @@ struct replica {
     uint32_t id; /* interned label */
     uint32_t slots;
     struct net_address address;
+    struct tls_client *tls;        /* counted; NULL: plain */
     char host[REPLICA_HOST_BYTES]; /* Host field: configured authority; "localhost:…" on loopback */
     bool usable;
     struct replica_catalog *tags; /* counted; may be NULL */

@@ -5,7 +5,6 @@ import socket
 import stat
 import ssl
 import struct
-import threading
 import time
 
 import pytest
@@ -14,6 +13,7 @@ import h1
 import pki
 from conftest import Stable
 from harness import chat, wait_for
+from relay import Relay
 
 SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -138,7 +138,7 @@ def h1_refused(path):
 
 
 def test_replicas_by_a_path(stable, sim, make_config, tmp_path):
-    relay = Relay(tmp_path / "ollama.sock", sim.address)
+    relay = Relay(sim.address, str(tmp_path / "ollama.sock"))
     corral = stable.serve(make_config([], replicas=[{"url": "unix:%s" % relay.path, "slots": 4}]))
     answer = corral.post("/api/chat", chat(tokens=20))
     assert (answer.status, answer.end, len(answer.lines)) == (200, "whole", 21)
@@ -148,51 +148,6 @@ def test_replicas_by_a_path(stable, sim, make_config, tmp_path):
     relay.close()
     wait_for(lambda: corral.logged("replica.down"), 5, "the loss to be seen")
     assert corral.post("/api/chat", chat()).status == 503
-
-
-class Relay:
-    """A path whose connections go on to a port, as a local proxy makes one."""
-
-    def __init__(self, path, to):
-        self.path, self.to = str(path), to
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.bind(self.path)
-        self.sock.listen(16)
-        self.made = []
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.sock.accept()
-                far = socket.create_connection(self.to)
-            except OSError:
-                return
-            self.made += [near, far]
-            for one, other in ((near, far), (far, near)):
-                threading.Thread(target=self._copy, args=(one, other), daemon=True).start()
-
-    @staticmethod
-    def _copy(one, other):
-        try:
-            while True:
-                data = one.recv(65536)
-                if not data:
-                    break
-                other.sendall(data)
-            other.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def close(self):
-        self.sock.shutdown(socket.SHUT_RDWR)
-        self.sock.close()
-        os.unlink(self.path)
-        for one in self.made:
-            try:
-                one.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
 
 
 # ---- PROXY ----

@@ -77,7 +77,7 @@ static const struct {
     {"a: &x 1\n", 1, "anchors"},
     {"log: {level: loud}\n", 1, "not a level"},
     {"listeners: [{address: \"0.0.0.0:80\"}]\n", 1, "needs tls: true"},
-    {"replicas: [{url: \"https://x\"}]\n", 1, "TLS to replicas"},
+    {"replicas: [{url: \"https://x/y\"}]\n", 1, "without a path"},
     {"replicas: [{url: \"http://x/api\"}]\n", 1, "without a path"},
     {"tenants: [{name: a, verbs: [pull]}]\n", 1, "cannot be granted"},
     {"tenants: [{name: \"a b\"}]\n", 1, "only letters"},

@@ -25,9 +25,9 @@ static const struct {
     {CE_MEDIA_TYPE, 415, false},          {CE_CONTENT_ENCODING, 415, false},
     {CE_QUEUE_TENANT_FULL, 429, false},   {CE_QUEUE_FULL, 503, false},
     {CE_QUEUE_TIMEOUT, 503, false},       {CE_NO_REPLICA, 503, false},
-    {CE_UPSTREAM_CONNECT, 502, false},    {CE_UPSTREAM_CLOSED, 502, false},
-    {CE_UPSTREAM_NONSENSE, 502, false},   {CE_UPSTREAM_FIRST_BYTE, 504, false},
-    {CE_UPSTREAM_LOAD, 504, false},
+    {CE_UPSTREAM_TLS, 502, false},        {CE_UPSTREAM_CONNECT, 502, false},
+    {CE_UPSTREAM_CLOSED, 502, false},     {CE_UPSTREAM_NONSENSE, 502, false},
+    {CE_UPSTREAM_FIRST_BYTE, 504, false}, {CE_UPSTREAM_LOAD, 504, false},
 };
 
 START_TEST(errors_have_the_status_of_the_contract)
