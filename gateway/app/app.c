@@ -7,6 +7,7 @@
 
 #include "app/app.h"
 #include "app/commit.h"
+#include "app/expiry.h"
 #include "app/serve.h"
 #include "app/version.h"
 #include "base/mem.h"
@@ -254,9 +255,11 @@ static void run(struct app *a)
     ports_serve(a);
     take_signals(a);
     a->secrets = secrets_watch_create(a);
+    a->expiry = expiry_watch_create(a->main_worker, &a->house, a->log);
     worker_run(a->main_worker);
     deadline_cancel(&a->drain_limit);
     secrets_watch_destroy(a->secrets);
+    expiry_watch_destroy(a->expiry);
     ports_close(a);
     poller_destroy(a->poller);
     crew_join_all(a);

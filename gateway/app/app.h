@@ -11,6 +11,7 @@
 #include "upstream/poller.h"
 
 struct crew; /* a worker thread and what runs on it */
+struct expiry_watch;
 struct secrets_watch;
 
 struct app {
@@ -33,6 +34,7 @@ struct app {
     struct event *signals[5]; /* owned */
     struct secrets_watch *secrets;
     struct limit_state *budgets; /* owned; NULL: budgets are not kept */
+    struct expiry_watch *expiry;
     struct deadline drain_limit;
     size_t drained;
     bool draining;

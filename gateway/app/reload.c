@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app/app.h"
+#include "app/expiry.h"
 #include "base/mem.h"
 #include "config/load.h"
 
@@ -91,6 +92,9 @@ bool reload_publish(struct app *a, struct settings *settings, struct auth_fault 
         poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);
     }
     house_set_snapshot(&a->house, s);
+    if (a->expiry != NULL) {
+        expiry_watch_look(a->expiry);
+    }
     return true;
 }
 

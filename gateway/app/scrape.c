@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "app/commit.h"
+#include "app/expiry.h"
 #include "app/version.h"
 #include "base/mem.h"
 #include "limit/state.h"
@@ -128,19 +129,24 @@ static void write_one(struct scrape *s, const char *name, const char *kind, cons
     }
 }
 
+static void put_expiry(void *arg, const char *label, const char *file, int64_t at_s)
+{
+    struct scrape *s = arg;
+
+    if (s->err == CE_OK) {
+        s->err = buf_printf(
+            s->out, "corral_certificate_expiry_timestamp_seconds{certificate=\"%s\"} %lld\n", label,
+            (long long)at_s);
+    }
+}
+
 static void write_expiry(struct scrape *s)
 {
     struct snapshot *snapshot = house_snapshot(&s->app->house);
 
     head(s, "corral_certificate_expiry_timestamp_seconds", "gauge",
-         "When each certificate expires, in its order in the configuration.");
-    for (size_t i = 0; snapshot->tls != NULL && i < snapshot->settings.tls.certificate_count; i++) {
-        if (s->err == CE_OK) {
-            s->err = buf_printf(
-                s->out, "corral_certificate_expiry_timestamp_seconds{certificate=\"%zu\"} %lld\n",
-                i, (long long)tls_ctx_expiry(snapshot->tls, i));
-        }
-    }
+         "When certificates, client authorities and revocation lists expire.");
+    expiry_each(snapshot, put_expiry, s);
     snapshot_unref(snapshot);
 }
 

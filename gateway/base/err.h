@@ -7,6 +7,7 @@
 #ifndef CORRAL_BASE_ERR_H
 #define CORRAL_BASE_ERR_H
 
+/* long: the one flat table of errors */
 /* clang-format off */
 #define CORRAL_ERRORS(X)                                                                           \
     X(CE_OK, "ok")                                                                                 \

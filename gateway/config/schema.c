@@ -11,8 +11,8 @@
 
 static const struct key_spec listener_keys[] = {
     {"address", KEY_LISTEN, .required = true, AT(struct listener_settings, address),
-     .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443, or a socket "
-                 "in the file system, unix:/run/corral/corral.sock (mode 0660)."},
+     .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443, or a "
+                 "socket in the file system, unix:/run/corral/corral.sock (mode 0660)."},
     {"tls", KEY_BOOL, AT(struct listener_settings, tls), .fallback = "false",
      .sentence = "Speak TLS with the certificates of the tls block. Only loopback and "
                  "unix sockets may go without."},
@@ -181,7 +181,8 @@ static const struct schema model_schema = SCHEMA(model_keys, struct model_settin
 
 static const struct key_spec replica_tls_keys[] = {
     {"ca_file", KEY_STRING, AT(struct replica_settings, tls.ca_file), .min = 1, .max = 4096,
-     .sentence = "PEM file of the authorities that vouch for the replica; without it the system's."},
+     .sentence = "PEM file of the authorities that vouch for the replica; without it the "
+                 "system's."},
     {"certificate", KEY_STRING, AT(struct replica_settings, tls.certificate), .min = 1, .max = 4096,
      .sentence = "PEM file of the certificate that corral shows, each followed by its issuer."},
     {"key", KEY_STRING, AT(struct replica_settings, tls.key), .min = 1, .max = 4096,
@@ -194,8 +195,8 @@ static const struct schema replica_tls_schema = SCHEMA(replica_tls_keys, struct 
 
 static const struct key_spec replica_keys[] = {
     {"url", KEY_URL, .required = true,
-     .sentence = "Ollama's address, like http://127.0.0.1:11434, or https:// (port 443) for TLS, 1.2 "
-                 "or later. Every address of a name "
+     .sentence = "Ollama's address, like http://127.0.0.1:11434, or https:// (port 443) for TLS "
+                 "1.2 or later. Every address of a name "
                  "counts. unix:/run/ollama.sock is a socket in the file system."},
     {"slots", KEY_U32, AT(struct replica_settings, slots), .min = 1, .max = 1024, .fallback = "1",
      .sentence = "Parallel requests of one model: the replica's OLLAMA_NUM_PARALLEL."},
