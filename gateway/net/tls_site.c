@@ -108,7 +108,8 @@ bool tls_server_name_read(struct slice extension, struct slice *out)
 {
     enum { LIST_LEN = 2, ENTRY_HEAD = 3, TYPE_HOST = 0 };
 
-    if (extension.len < LIST_LEN + ENTRY_HEAD || u16_at(extension, 0) != extension.len - LIST_LEN) {
+    if (extension.ptr == NULL || extension.len < LIST_LEN + ENTRY_HEAD ||
+        u16_at(extension, 0) != extension.len - LIST_LEN) {
         return false;
     }
     struct slice entry = slice_from(extension, LIST_LEN);

@@ -157,8 +157,8 @@ def serial(corral, authority):
         return client.sock.getpeercert()["serialNumber"]
 
 
-def test_a_renewed_certificate_is_used_without_a_dropped_stream(stable, tmp_path, authority,
-                                                               make_config):
+def test_s208_s211_a_renewed_certificate_is_used_without_a_dropped_stream(
+        stable, tmp_path, authority, make_config):
     mount = tmp_path / "mount"
     for name in ("one", "two", "three"):
         (mount / name).mkdir(parents=True)
