@@ -202,7 +202,7 @@ def test_what_is_no_header_is_closed(proxy, data):
         client.try_send(data + h1.get("/api/version", proxy.key()))
         assert client.wait_end(2) in ("fin", "rst")
         assert client.data == b""
-    assert refusals(proxy, "bad_proxy_header") == before + 1
+    wait_for(lambda: refusals(proxy, "bad_proxy_header") == before + 1, 2, "the count")
     wait_for(lambda: len(proxy.logged("proxy.refused")) == logged + 1, 2, "a line")
 
 
@@ -223,7 +223,7 @@ def test_a_header_from_elsewhere_is_not_believed(proxy):
         client.try_send(header("10.9.9.9") + h1.get("/api/version", proxy.key()))
         assert client.wait_end(2) in ("fin", "rst")
         assert client.data == b""
-    assert refusals(proxy, "proxy_source_untrusted") == before + 1
+    wait_for(lambda: refusals(proxy, "proxy_source_untrusted") == before + 1, 2, "the count")
     line = wait_for(lambda: [x for x in proxy.logged("proxy.refused")
                              if x["reason"] == "proxy_source_untrusted"], 2, "a line")[-1]
     assert line["client"] == "127.0.0.2"
@@ -234,9 +234,9 @@ def test_a_header_must_come_within_the_handshake_time(stable, sim, make_config):
     silent, slow = corral.client(), corral.client()
     slow.send(header()[:27])
     began = time.monotonic()
-    assert silent.wait_end(3) in ("fin", "rst") and slow.wait_end(3) in ("fin", "rst")
-    assert 0.8 < time.monotonic() - began < 2.5
-    assert refusals(corral, "proxy_header_timeout") == 2
+    assert silent.wait_end(8) in ("fin", "rst") and slow.wait_end(8) in ("fin", "rst")
+    assert 0.8 < time.monotonic() - began < 5
+    wait_for(lambda: refusals(corral, "proxy_header_timeout") == 2, 2, "the counts")
 
 
 def test_caps_and_failures_are_the_client_s_own(stable, sim, make_config):
@@ -248,7 +248,7 @@ def test_caps_and_failures_are_the_client_s_own(stable, sim, make_config):
         held += [corral.client(preface=header(source)) for _ in range(2)]
         with corral.client(preface=header(source)) as third:
             assert third.wait_end(2) in ("fin", "rst"), source
-    assert refusals(corral, "too_many_from_address") == 4
+    wait_for(lambda: refusals(corral, "too_many_from_address") == 4, 2, "the counts")
     for client in held:
         client.send(h1.get("/api/version", corral.key()))
         assert client.answer().status == 200  # and all of them are served

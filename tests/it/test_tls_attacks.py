@@ -260,7 +260,7 @@ def test_s195_a_handshake_that_stalls_after_each_flight(stable, make_config, sit
         clients[-1].try_send(start)
     for client in clients:
         assert client.wait_end(4) in ("fin", "rst")
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 4.5
     wait_for(lambda: corral.metrics().sum("corral_open_connections") == 0, 3, "the places")
     assert corral.metrics().sum("corral_connections_refused_total",
                                 reason="tls_handshake_timeout") >= 6
