@@ -99,25 +99,21 @@ void tls_sites_finish(struct tls_sites *s)
     *s = (struct tls_sites){0};
 }
 
-static size_t u16_at(struct slice s, size_t at)
+static size_t u16_at(const char *bytes)
 {
-    return (size_t)(unsigned char)s.ptr[at] << 8 | (unsigned char)s.ptr[at + 1];
+    return (size_t)(unsigned char)bytes[0] << 8 | (unsigned char)bytes[1];
 }
 
 bool tls_server_name_read(struct slice extension, struct slice *out)
 {
-    enum { LIST_LEN = 2, ENTRY_HEAD = 3, TYPE_HOST = 0 };
+    /* A list's length, then one entry: type, length, name. */
+    enum { AT_TYPE = 2, AT_LENGTH = 3, AT_NAME = 5, TYPE_HOST = 0 };
+    const char *bytes = extension.ptr;
 
-    if (extension.ptr == NULL || extension.len < LIST_LEN + ENTRY_HEAD ||
-        u16_at(extension, 0) != extension.len - LIST_LEN) {
+    if (bytes == NULL || extension.len <= AT_NAME || u16_at(bytes) != extension.len - AT_TYPE ||
+        bytes[AT_TYPE] != TYPE_HOST || u16_at(bytes + AT_LENGTH) != extension.len - AT_NAME) {
         return false;
     }
-    struct slice entry = slice_from(extension, LIST_LEN);
-    size_t len = u16_at(entry, 1);
-
-    if (entry.ptr[0] != TYPE_HOST || len == 0 || len != entry.len - ENTRY_HEAD) {
-        return false;
-    }
-    *out = slice_from(entry, ENTRY_HEAD);
+    *out = slice_of(bytes + AT_NAME, extension.len - AT_NAME);
     return true;
 }
