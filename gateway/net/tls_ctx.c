@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
+#include "net/conn.h"
 #include "net/tls_peer.h"
 
 /* The TLS 1.2 suites of the profile; the three of TLS 1.3 are OpenSSL's default. */
@@ -69,6 +70,7 @@ static int on_client_hello(SSL *ssl, int *alert, void *arg)
         }
     }
     if (ctx->refuse_unknown) {
+        ((struct conn *)SSL_get_app_data(ssl))->fault = "no certificate has that name";
         *alert = SSL_AD_UNRECOGNIZED_NAME;
         return SSL_CLIENT_HELLO_ERROR;
     }

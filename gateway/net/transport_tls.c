@@ -107,7 +107,7 @@ static enum io_result tls_handshake(struct conn *c)
 {
     ERR_clear_error();
     enum io_result result = judge(c, SSL_do_handshake(c->ssl));
-    if (result == IO_BROKEN || result == IO_EOF) {
+    if (c->fault == NULL && (result == IO_BROKEN || result == IO_EOF)) {
         c->fault = fault_of(c);
     }
     enum io_result shipped = ship(c);
@@ -228,6 +228,7 @@ static void start(struct conn *c, SSL_CTX *ssl)
     SSL_set_bio(c->ssl, in, out);
     SSL_set_msg_callback(c->ssl, on_message);
     SSL_set_msg_callback_arg(c->ssl, c);
+    SSL_set_app_data(c->ssl, c);
     c->transport = &transport_tls;
 }
 
