@@ -214,6 +214,22 @@ def test_files_are_read_again(stable, sim, relay, herd, make_config, tmp_path):
     assert relay.peers[-1]["subjectAltName"] == (("DNS", "renewed.test"),)
 
 
+@pytest.mark.parametrize("tls", [{"server_name": "x.test"}, {"ca_file": "other"}])
+def test_connections_from_before_are_not_used_under_new_rules(stable, sim, relay, herd, make_config,
+                                                              tls):
+    config = config_of(make_config, herd, relay, workers=1)
+    corral = stable.serve(config)
+    assert corral.post("/api/chat", chat()).status == 200  # and its connection is kept
+    settings = {"ca_file": herd.root.chain, **tls}
+    settings["ca_file"] = herd.other.chain if settings["ca_file"] == "other" else settings["ca_file"]
+    config["replicas"][0]["tls"] = settings
+    corral.reload(config)
+    wait_for(lambda: corral.post("/api/chat", chat()).status in (502, 503), 5, "the new rules")
+    posts = sim.posts()
+    assert all(corral.post("/api/chat", chat()).status in (502, 503) for _ in range(10))
+    assert sim.posts() == posts
+
+
 @pytest.mark.parametrize("name,says", [("ca_file", "holds no PEM certificate"),
                                        ("certificate", "holds no PEM certificate"),
                                        ("key", "is not the key of"), ("missing", "No such file")])
