@@ -288,7 +288,7 @@ def half_open(stable, make_config, site, count):
 
 
 def test_s196_half_open_handshakes_hold_nobody_up(stable, make_config, site):
-    half_open(stable, make_config, site, 400)
+    half_open(stable, make_config, site, 200)
 
 
 @pytest.mark.long
@@ -426,7 +426,7 @@ def rotate(stable, make_config, site, folder, rotations, per_rotation):
 
 
 def test_s210_rotations_under_handshakes(stable, make_config, site, tmp_path):
-    rotate(stable, make_config, site, tmp_path, 20, 10)
+    rotate(stable, make_config, site, tmp_path, 10, 10)
 
 
 @pytest.mark.long
