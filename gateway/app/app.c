@@ -238,6 +238,8 @@ static void log_start(struct app *a)
     log_str(&line, "configuration", a->path == NULL ? "built-in" : a->path);
     log_u64(&line, "workers", a->house.worker_count);
     log_u64(&line, "max_connections", a->house.max_connections);
+    log_bool(&line, "sandbox", a->sandbox.entered);
+    log_u64(&line, "landlock_abi", (uint64_t)a->sandbox.landlock_abi);
     log_end(&line);
 }
 
@@ -279,6 +281,19 @@ static bool start_logger(struct app *a, const struct settings *s)
     return true;
 }
 
+/* Before the first other thread: a thread is bound by what its maker was. */
+static bool close_sandbox(struct app *a)
+{
+    const struct settings *s = &a->house.snapshot->settings;
+    struct sandbox_fault fault = {{0}};
+
+    if (!sandbox_enter(&a->sandbox, s, a->path, budgets_directory(s), &fault)) {
+        fprintf(stderr, "corral: %s\n", fault.text);
+        return false;
+    }
+    return true;
+}
+
 static int serve_settings(struct app *a, struct settings *settings)
 {
     struct auth_fault fault = {{0}};
@@ -293,7 +308,9 @@ static int serve_settings(struct app *a, struct settings *settings)
     if (!reload_publish(a, settings, &fault)) {
         fprintf(stderr, "corral: %s\n", fault.text);
     } else if (budgets_open(a, &a->house.snapshot->settings) &&
-               ports_open(a, &a->house.snapshot->settings)) {
+               ports_open(a, &a->house.snapshot->settings) && close_sandbox(a)) {
+        logger_start(a->logger);
+        budgets_start(a);
         log_start(a);
         run(a);
         status = atomic_load(&a->cut) ? EXIT_DRAIN_CUT : 0;
@@ -302,6 +319,7 @@ static int serve_settings(struct app *a, struct settings *settings)
     }
     budgets_close(a);
     demolish_house(a);
+    sandbox_finish(&a->sandbox);
     logger_destroy(a->logger);
     return status;
 }

@@ -4,6 +4,7 @@
 #ifndef CORRAL_APP_APP_H
 #define CORRAL_APP_APP_H
 
+#include "app/sandbox.h"
 #include "exchange/exchange.h"
 #include "exchange/house.h"
 #include "front/control.h"
@@ -33,6 +34,7 @@ struct app {
     struct control *metrics_port;
     struct event *signals[5]; /* owned */
     struct secrets_watch *secrets;
+    struct sandbox sandbox;
     struct limit_state *budgets; /* owned; NULL: budgets are not kept */
     struct expiry_watch *expiry;
     struct deadline drain_limit;
@@ -74,6 +76,10 @@ void ports_serve(struct app *a);
 /* budgets.c */
 /** Open the state directory, if there is one, before any worker runs. Prints errors. */
 bool budgets_open(struct app *a, const struct settings *s);
+/** Begin to write; the thread is made here. */
+void budgets_start(struct app *a);
+/** Where it is; NULL: none. */
+const char *budgets_directory(const struct settings *s);
 /** After a reload that may have made accounts, before its snapshot is in use. */
 void budgets_restore(struct app *a);
 /** After the workers have ended. Accepts an app that has none. */

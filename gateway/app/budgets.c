@@ -5,7 +5,7 @@
 #include "limit/state.h"
 
 /* The configuration's folder, else the one systemd made (StateDirectory=). NULL: none. */
-static const char *directory_of(const struct settings *s)
+const char *budgets_directory(const struct settings *s)
 {
     const char *given = getenv("STATE_DIRECTORY");
 
@@ -29,7 +29,7 @@ static bool has_budget(const struct settings *s)
 
 bool budgets_open(struct app *a, const struct settings *s)
 {
-    const char *directory = directory_of(s);
+    const char *directory = budgets_directory(s);
     struct limit_state_fault fault = {{0}};
 
     if (directory == NULL && has_budget(s)) {
@@ -44,8 +44,14 @@ bool budgets_open(struct app *a, const struct settings *s)
         fprintf(stderr, "corral: %s\n", fault.text);
         return false;
     }
-    limit_state_start(a->budgets, logger_source(a->logger));
     return true;
+}
+
+void budgets_start(struct app *a)
+{
+    if (a->budgets != NULL) {
+        limit_state_start(a->budgets, logger_source(a->logger));
+    }
 }
 
 void budgets_restore(struct app *a)

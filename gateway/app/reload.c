@@ -152,10 +152,14 @@ static bool reload_text(struct app *a, const char *text, const char *cause)
     struct snapshot *old = house_snapshot(&a->house);
     struct settings fresh;
     struct auth_fault fault = {{0}};
+    struct sandbox_fault outside = {{0}};
     bool ok = false;
 
     if (!reload_parse(a->path == NULL ? "built-in" : a->path, text, &fresh)) {
         report(a, cause, false, "the file has errors: see standard error or corral check");
+    } else if (!sandbox_covers(&a->sandbox, &fresh, &outside)) {
+        settings_finish(&fresh);
+        report(a, cause, false, outside.text);
     } else if (!same_listeners(&old->settings, &fresh)) {
         settings_finish(&fresh);
         report(a, cause, false, "listeners changed: that needs a restart");

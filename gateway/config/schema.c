@@ -311,6 +311,15 @@ static const struct key_spec metrics_keys[] = {
 };
 static const struct schema metrics_schema = SCHEMA(metrics_keys, struct settings);
 
+static const struct key_spec sandbox_keys[] = {
+    {"mode", KEY_WORD, AT(struct settings, sandbox_mode), .words = "auto required off",
+     .restart = true, .fallback = "auto",
+     .sentence = "Close corral in after its start (docs/THREAT-MODEL.md): auto uses what the "
+                 "kernel has, required refuses to start without Landlock and seccomp, off is for "
+                 "debugging."},
+};
+static const struct schema sandbox_schema = SCHEMA(sandbox_keys, struct settings);
+
 static const struct schema listener_schema = SCHEMA(listener_keys, struct listener_settings);
 
 static const struct key_spec top_keys[] = {
@@ -345,6 +354,7 @@ static const struct key_spec top_keys[] = {
     {"limits", KEY_BLOCK, .inner = &limit_schema, .sentence = "How large and how many."},
     {"log", KEY_BLOCK, .inner = &log_schema, .sentence = "JSON lines."},
     {"health", KEY_BLOCK, .inner = &health_schema, .sentence = "For the kubelet."},
+    {"sandbox", KEY_BLOCK, .inner = &sandbox_schema, .sentence = "What is left to an intruder."},
     {"metrics", KEY_BLOCK, .inner = &metrics_schema, .sentence = "For Prometheus."},
 };
 /* clang-format on */

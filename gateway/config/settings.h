@@ -71,6 +71,7 @@ struct settings {
     uint32_t workers; /* 0: one a core */
     struct tls_settings tls;
     struct auth_settings auth;
+    uint32_t sandbox_mode;         /* enum sandbox_mode of app/ */
     char *state_dir;               /* owned; NULL: nothing is kept */
     struct model_settings *models; /* owned */
     size_t model_count;

@@ -29,8 +29,11 @@ struct log_settings {
     const char *path; /* NULL: standard error */
 };
 
-/** Start the helper thread. CE_IO when the file cannot be opened (errno tells). */
+/** Open the file. CE_IO when that fails (errno tells). Lines wait in the rings until the start. */
 MUST_USE enum corral_err logger_create(const struct log_settings *settings, struct logger **out);
+
+/** Start the helper thread; at most once. */
+void logger_start(struct logger *l);
 
 /** Write out what is in the rings, stop the thread, free everything, sources too. */
 void logger_destroy(struct logger *l);

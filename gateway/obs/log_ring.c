@@ -23,6 +23,7 @@ struct log_source {
 
 struct logger {
     pthread_t thread;
+    bool started; /* the owner's */
     atomic_int level;
     atomic_bool stop;
     atomic_bool reopen;
@@ -167,11 +168,16 @@ enum corral_err logger_create(const struct log_settings *settings, struct logger
         free(l);
         return CE_IO;
     }
+    *out = l;
+    return CE_OK;
+}
+
+void logger_start(struct logger *l)
+{
     if (pthread_create(&l->thread, NULL, run, l) != 0) {
         mem_exhausted();
     }
-    *out = l;
-    return CE_OK;
+    l->started = true;
 }
 
 void logger_destroy(struct logger *l)
@@ -180,7 +186,11 @@ void logger_destroy(struct logger *l)
         return;
     }
     atomic_store(&l->stop, true);
-    pthread_join(l->thread, NULL);
+    if (l->started) {
+        pthread_join(l->thread, NULL);
+    } else {
+        drain_all(l);
+    }
     while (l->sources != NULL) {
         struct log_source *next = l->sources->next;
 

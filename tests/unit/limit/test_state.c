@@ -292,6 +292,7 @@ START_TEST(a_full_disk_is_survived)
         use(&l, "acme", user, 1);
     }
     ck_assert_int_eq(logger_create(&settings, &logger), CE_OK);
+    logger_start(logger);
     limit_state_start(l.state, logger_source(logger));
     wait_until(has_failed_twice, &l);
     use(&l, "acme", "ann", 1);

@@ -29,6 +29,7 @@ START_TEST(lines_are_json_and_escaped)
 
     close(mkstemp(path));
     ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    logger_start(l);
     struct log_source *s = logger_source(l);
 
     log_begin(&line, s, LOG_DEBUG, "hidden");
@@ -57,6 +58,7 @@ START_TEST(a_full_ring_drops_and_counts)
 
     memset(long_text, 'x', sizeof(long_text));
     ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    logger_start(l);
     struct log_source *s = logger_source(l);
 
     for (int i = 0; i < 3000; i++) {
@@ -75,6 +77,7 @@ START_TEST(a_failing_target_is_counted)
     struct logger *l;
 
     ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    logger_start(l);
     log_event(logger_source(l), LOG_INFO, "lost", "why", "no space");
     for (int i = 0; i < 100 && logger_dropped(l) == 0; i++) {
         usleep(10000);

@@ -1,0 +1,233 @@
+#include "app/sandbox.h"
+
+#include <errno.h>
+#include <linux/capability.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "config/settings.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#else
+enum { SANITIZED = 0 };
+#endif
+
+enum { CAPABILITIES_MAX = 64 };
+
+static void add_folder(struct sandbox *s, const char *path, size_t len, enum sandbox_right right)
+{
+    s->folders = xgrow(s->folders, s->folder_count, &s->folder_capacity, sizeof(*s->folders));
+    s->folders[s->folder_count++] = (struct sandbox_folder){xstrndup(path, len), right};
+}
+
+static void add_path(struct sandbox *s, const char *path, enum sandbox_right right)
+{
+    if (path != NULL) {
+        add_folder(s, path, strlen(path), right);
+    }
+}
+
+/* A file is replaced by renaming another over it: what counts is the folder it lies in. */
+static void add_folder_of(struct sandbox *s, const char *file, enum sandbox_right right)
+{
+    const char *slash = file == NULL ? NULL : strrchr(file, '/');
+
+    if (file == NULL || file[0] == '\0') {
+        return;
+    }
+    if (slash == NULL) {
+        add_path(s, ".", right);
+    } else {
+        add_folder(s, file, slash == file ? 1 : (size_t)(slash - file), right);
+    }
+}
+
+static void add_port(struct sandbox *s, uint16_t port)
+{
+    s->ports = xgrow(s->ports, s->port_count, &s->port_capacity, sizeof(*s->ports));
+    s->ports[s->port_count++] = port;
+}
+
+static void add_tls(struct sandbox *s, const struct settings *settings)
+{
+    for (size_t i = 0; i < settings->tls.certificate_count; i++) {
+        add_folder_of(s, settings->tls.certificates[i].chain, SANDBOX_READ);
+        add_folder_of(s, settings->tls.certificates[i].key, SANDBOX_READ);
+    }
+    add_path(s, settings->tls.client_ca_dir, SANDBOX_READ);
+    add_path(s, settings->tls.client_crl_dir, SANDBOX_READ);
+}
+
+static void add_replicas(struct sandbox *s, const struct settings *settings)
+{
+    for (size_t i = 0; i < settings->replica_count; i++) {
+        const struct replica_settings *r = &settings->replicas[i];
+
+        add_folder_of(s, r->tls.ca_file, SANDBOX_READ);
+        add_folder_of(s, r->tls.certificate, SANDBOX_READ);
+        add_folder_of(s, r->tls.key, SANDBOX_READ);
+        if (r->port != 0) {
+            add_port(s, r->port);
+        }
+    }
+}
+
+/* What a set of settings needs, whether it is in force or shall be. */
+static void collect(struct sandbox *s, const struct settings *settings)
+{
+    add_tls(s, settings);
+    add_replicas(s, settings);
+    add_folder_of(s, settings->auth.api_keys_file, SANDBOX_READ);
+    for (size_t i = 0; i < settings->auth.issuer_count; i++) {
+        add_folder_of(s, settings->auth.issuers[i].keys_file, SANDBOX_READ);
+    }
+    add_folder_of(s, settings->log_file, SANDBOX_WRITE);
+    for (size_t i = 0; i < settings->listener_count; i++) {
+        const char *address = settings->listeners[i].address;
+
+        if (strncmp(address, "unix:", 5) == 0) {
+            add_folder_of(s, address + 5, SANDBOX_REMOVE);
+        }
+    }
+}
+
+static bool give_up_privileges(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct none[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    const struct rlimit no_core = {0, 0};
+
+    for (unsigned long c = 0; c < CAPABILITIES_MAX; c++) {
+        (void)prctl(PR_CAPBSET_DROP, c, 0, 0, 0); /* fails where there is none to drop */
+    }
+    return setrlimit(RLIMIT_CORE, &no_core) == 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+           syscall(SYS_capset, &header, none) == 0 && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
+}
+
+/* The resolver loads its modules when it is first asked; later it could not. */
+static void warm_up_resolver(void)
+{
+    struct addrinfo *list = NULL;
+
+    if (getaddrinfo("localhost", NULL, NULL, &list) == 0) {
+        freeaddrinfo(list);
+    }
+}
+
+static bool fail(struct sandbox_fault *out, const char *what)
+{
+    snprintf(out->text, sizeof(out->text), "sandbox: %s: %s", what, strerror(errno));
+    return false;
+}
+
+bool sandbox_enter(struct sandbox *s, const struct settings *settings, const char *config_path,
+                   const char *state_directory, struct sandbox_fault *out_fault)
+{
+    bool required = settings->sandbox_mode == SANDBOX_REQUIRED;
+
+    if (settings->sandbox_mode == SANDBOX_OFF || (SANITIZED && !required)) {
+        return true;
+    }
+    s->landlock_abi = landlock_abi();
+    if (required && (SANITIZED || s->landlock_abi == 0)) {
+        snprintf(out_fault->text, sizeof(out_fault->text),
+                 "sandbox.mode is \"required\", but %s; set it to auto to run with what there is",
+                 SANITIZED ? "this is a sanitizer build" : "this kernel has no Landlock");
+        return false;
+    }
+    collect(s, settings);
+    add_folder_of(s, config_path, SANDBOX_READ);
+    add_path(s, state_directory, SANDBOX_WRITE);
+    warm_up_resolver();
+    if (!give_up_privileges()) {
+        return fail(out_fault, "privileges cannot be given up");
+    }
+    if (s->landlock_abi > 0 && !landlock_enter(s)) {
+        return fail(out_fault, "Landlock refuses");
+    }
+    if (!seccomp_enter()) {
+        return fail(out_fault, "seccomp refuses");
+    }
+    s->entered = true;
+    return true;
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t len = strlen(folder);
+
+    return strcmp(folder, "/") == 0 ||
+           (strncmp(path, folder, len) == 0 && (path[len] == '\0' || path[len] == '/'));
+}
+
+static bool has_folder(const struct sandbox *s, const struct sandbox_folder *wanted)
+{
+    for (size_t i = 0; i < s->folder_count; i++) {
+        bool right = s->folders[i].right == wanted->right || s->folders[i].right == SANDBOX_WRITE;
+
+        if (right && is_below(wanted->path, s->folders[i].path)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_port(const struct sandbox *s, uint16_t port)
+{
+    for (size_t i = 0; i < s->port_count; i++) {
+        if (s->ports[i] == port) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool sandbox_covers(const struct sandbox *s, const struct settings *settings,
+                    struct sandbox_fault *out_fault)
+{
+    struct sandbox wanted = {0};
+    bool covered = true;
+
+    if (!s->entered || s->landlock_abi == 0) {
+        return true;
+    }
+    collect(&wanted, settings);
+    for (size_t i = 0; i < wanted.folder_count && covered; i++) {
+        covered = has_folder(s, &wanted.folders[i]);
+        if (!covered) {
+            snprintf(out_fault->text, sizeof(out_fault->text),
+                     "the folder %s is new: the sandbox is closed around those of the start, so "
+                     "this needs a restart",
+                     wanted.folders[i].path);
+        }
+    }
+    for (size_t i = 0; i < wanted.port_count && covered; i++) {
+        covered = has_port(s, wanted.ports[i]);
+        if (!covered) {
+            snprintf(out_fault->text, sizeof(out_fault->text),
+                     "port %u of a replica is new: the sandbox is closed around those of the "
+                     "start, so this needs a restart",
+                     wanted.ports[i]);
+        }
+    }
+    sandbox_finish(&wanted);
+    return covered;
+}
+
+void sandbox_finish(struct sandbox *s)
+{
+    for (size_t i = 0; i < s->folder_count; i++) {
+        free(s->folders[i].path);
+    }
+    free(s->folders);
+    free(s->ports);
+    *s = (struct sandbox){0};
+}
