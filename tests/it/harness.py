@@ -253,7 +253,14 @@ class Corral:
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 
     def logged(self, event=None):
-        """Whole JSON lines of the log."""
+        """Whole JSON lines of the log. The thread that writes it comes by every 50 ms."""
+        found = self._logged(event)
+        if event and not found:
+            time.sleep(0.2)
+            found = self._logged(event)
+        return found
+
+    def _logged(self, event):
         lines = []
         for line in self.text().splitlines(keepends=True):
             if line.startswith("{") and line.endswith("}\n"):
