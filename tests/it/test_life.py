@@ -291,3 +291,50 @@ def test_health_port_serves_health_only(stable):
                 client.try_send(data)
                 assert client.answer(timeout=3).status in (400, 404, 405, 413, 431, 0)
     assert h1.ask(corral.health, h1.get("/healthz")).status == 200
+
+
+def test_sigterm_with_a_thousand_streams(stable):
+    """P-11: all of them complete, then the process is gone with status 0."""
+    streams, tokens = 1000, 60
+    sim = stable.sim("--tokens-per-s", "10", "--slots", str(streams)).warm()
+    corral = stable.corral(sim, slots=streams, tenants=many(streams))
+    ends = []
+
+    def run():
+        done = corral.post("/api/chat", chat(tokens=tokens), timeout=120)
+        ends.append((done.status, done.end, done.lines[-1].get("eval_count")))
+    threads = [threading.Thread(target=run) for _ in range(streams)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: sim.stat("in_flight") == streams, 30, "the streams")
+    corral.signal(signal.SIGTERM)
+    for thread in threads:
+        thread.join(120)
+    assert ends == [(200, "whole", tokens)] * streams
+    assert corral.wait_exit() == 0
+    assert sim.stat("aborted") == 0
+
+
+@pytest.mark.long
+def test_a_thousand_reloads_under_load(stable):
+    """P-10: as fast as they go, under streams and short requests: nothing fails, nothing is lost."""
+    sim = stable.sim("--tokens-per-s", "20", "--slots", "300").warm()
+    corral = stable.corral(sim, slots=300, tenants=many(300))
+    stop, ends = threading.Event(), []
+
+    def run(tokens):
+        while not stop.is_set():
+            done = corral.post("/api/chat", chat(tokens=tokens), timeout=60)
+            ends.append((done.status, done.end, done.lines[-1].get("eval_count") == tokens))
+    threads = [threading.Thread(target=run, args=(tokens,)) for tokens in [1] * 20 + [200] * 100]
+    for thread in threads:
+        thread.start()
+    for i in range(1000):
+        corral.reload({**corral.config, "queue": {"max_waiting": 1000 + i % 2}})
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    print("%d requests over 1000 reloads" % len(ends))
+    assert corral.reloads("ok") == 1000 and len(ends) > 1000
+    assert set(ends) == {(200, "whole", True)}
+    corral.wait_idle()
