@@ -97,7 +97,9 @@ void arrival_start(struct front_listener *from, int fd, const struct net_address
     deadline_set(&w->wheel, &a->deadline, w->now_ms,
                  f->engine->snapshot->settings.timeouts.handshake_s * 1000);
     event_assign(&a->event, w->base, fd, EV_READ | EV_PERSIST, on_readable, a);
-    event_add(&a->event, NULL);
+    if (event_add(&a->event, NULL) != 0) {
+        refuse(a, CE_IO);
+    }
 }
 
 void arrival_drain_all(struct front *f)

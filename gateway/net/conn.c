@@ -35,23 +35,35 @@ static void destroy_reaped(struct reapable *r)
     free(c);
 }
 
+/*
+ * The kernel may have no room for one more watch (epoll_ctl: ENOSPC, ENOMEM). A connection that
+ * would hear nothing any more is closed by the wheel: whoever arms it cannot take a close just now.
+ */
+static void watch(struct conn *c, struct event *e)
+{
+    if (event_add(e, NULL) != 0) {
+        c->deaf = true;
+        deadline_set(&c->worker->wheel, &c->deadline, c->worker->now_ms, 1);
+    }
+}
+
 static void arm_read(struct conn *c, bool on)
 {
     if (on) {
-        event_add(&c->read_event, NULL);
+        watch(c, &c->read_event);
     } else {
         event_del(&c->read_event);
     }
 }
 
-static void arm_write(struct conn *c, bool on)
+void conn_arm_write(struct conn *c, bool on)
 {
     if (on == c->write_armed) {
         return;
     }
     c->write_armed = on;
     if (on) {
-        event_add(&c->write_event, NULL);
+        watch(c, &c->write_event);
     } else {
         event_del(&c->write_event);
     }
@@ -153,7 +165,7 @@ static void flush_handshake(struct conn *c)
     if (result == IO_BROKEN) {
         conn_close(c, CE_TLS_HANDSHAKE);
     } else {
-        arm_write(c, result == IO_AGAIN);
+        conn_arm_write(c, result == IO_AGAIN);
     }
 }
 
@@ -175,13 +187,13 @@ void conn_flush(struct conn *c)
     }
     if (result == IO_AGAIN) {
         c->want_drained = true;
-        arm_write(c, true);
+        conn_arm_write(c, true);
         if (c->state == CONN_OPEN && c->events->on_blocked != NULL) {
             c->events->on_blocked(c);
         }
         return;
     }
-    arm_write(c, false);
+    conn_arm_write(c, false);
     if (c->state == CONN_FINISHING) {
         start_linger(c);
         return;
@@ -307,7 +319,9 @@ static void handshake_step(struct conn *c)
         return;
     }
     set_state(c, CONN_OPEN);
-    deadline_cancel(&c->deadline);
+    if (!c->deaf) {
+        deadline_cancel(&c->deadline);
+    }
     if (conn_pending(c) > 0) {
         mark_dirty(c); /* written while the connection was being made */
     }
@@ -334,7 +348,7 @@ static void on_connected(struct conn *c)
     int error = 0;
     socklen_t len = sizeof(error);
 
-    arm_write(c, false);
+    conn_arm_write(c, false);
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
         conn_close(c, CE_UPSTREAM_CONNECT);
         return;
@@ -376,7 +390,9 @@ static void on_deadline(struct deadline *d)
 {
     struct conn *c = CONTAINER_OF(d, struct conn, deadline);
 
-    if (c->state == CONN_CONNECTING) {
+    if (c->deaf) {
+        conn_close(c, c->state == CONN_CONNECTING ? CE_UPSTREAM_CONNECT : CE_IO);
+    } else if (c->state == CONN_CONNECTING) {
         conn_close(c, CE_UPSTREAM_CONNECT_TIMEOUT);
     } else {
         conn_close(c, c->state == CONN_HANDSHAKE ? CE_TLS_TIMEOUT : CE_OK);
@@ -429,13 +445,13 @@ struct conn *conn_accept(struct worker *w, int fd, struct tls_ctx *tls, uint64_t
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &notsent_lowat_bytes,
                      sizeof(notsent_lowat_bytes));
     c->state = CONN_HANDSHAKE;
-    arm_read(c, true);
     if (tls != NULL) {
         tls_conn_start(c, tls);
         deadline_set(&w->wheel, &c->deadline, w->now_ms, handshake_ms);
     } else {
         set_state(c, CONN_OPEN);
     }
+    arm_read(c, true);
     return c;
 }
 
@@ -458,8 +474,8 @@ struct conn *conn_connect(struct worker *w, const struct net_address *to, struct
     if (tls != NULL) {
         tls_conn_start_client(c, tls);
     }
-    arm_write(c, true);
     deadline_set(&w->wheel, &c->deadline, w->now_ms, timeout_ms);
+    conn_arm_write(c, true);
     return c;
 }
 

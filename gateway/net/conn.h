@@ -75,6 +75,7 @@ struct conn {
     uint8_t state;
     bool reading; /* the owner wants bytes */
     bool write_armed;
+    bool deaf;         /* the kernel refused to watch it: it will be closed */
     bool delivering;   /* on_data is running */
     bool want_drained; /* a send came back short: tell when all is gone */
     bool eof_seen;
@@ -105,6 +106,9 @@ size_t conn_pending(const struct conn *c);
 
 /** Send what is pending now. The worker calls it at the end of the turn. May close. */
 void conn_flush(struct conn *c);
+
+/** For transports: be called when the peer takes bytes again, or no more. */
+void conn_arm_write(struct conn *c, bool on);
 
 /** Stop and start reading. Bytes already read stay kept. */
 void conn_pause_read(struct conn *c);

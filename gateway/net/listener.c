@@ -113,8 +113,8 @@ static void on_rested(struct deadline *d)
 {
     struct listener *l = CONTAINER_OF(d, struct listener, pause);
 
-    if (l->open) {
-        event_add(&l->event, NULL);
+    if (l->open && event_add(&l->event, NULL) != 0) {
+        rest(l);
     }
 }
 
@@ -123,7 +123,9 @@ void listener_start(struct listener *l)
     l->open = true;
     deadline_init(&l->pause, on_rested);
     event_assign(&l->event, l->worker->base, l->fd, EV_READ | EV_PERSIST, on_acceptable, l);
-    event_add(&l->event, NULL);
+    if (event_add(&l->event, NULL) != 0) {
+        rest(l);
+    }
 }
 
 void listener_stop(struct listener *l)

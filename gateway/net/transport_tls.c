@@ -113,8 +113,7 @@ static enum io_result tls_handshake(struct conn *c)
     enum io_result shipped = ship(c);
 
     if (shipped == IO_AGAIN) {
-        event_add(&c->write_event, NULL);
-        c->write_armed = true;
+        conn_arm_write(c, true);
     }
     return shipped == IO_BROKEN ? IO_BROKEN : result;
 }
@@ -133,9 +132,8 @@ static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_
         if (shipped == IO_BROKEN || block_len(c->wire) > MAX_UNASKED_BYTES) {
             return IO_BROKEN; /* answers to a peer that does not read them */
         }
-        if (shipped == IO_AGAIN && !c->write_armed) {
-            event_add(&c->write_event, NULL);
-            c->write_armed = true;
+        if (shipped == IO_AGAIN) {
+            conn_arm_write(c, true);
         }
     }
     if (c->key_updates > TLS_KEY_UPDATES_MAX) {
