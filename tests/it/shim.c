@@ -1,8 +1,8 @@
 /*
  * Preloaded into corral by test_torture.py: lets one call fail, the n-th from now on.
  *
- * The file that SHIM_FILE names is shared with the test: it writes which kind of call shall fail and
- * the number, the shim counts down. Calls of every thread count.
+ * The file that SHIM_FILE names is shared with the test: it writes which kind of call shall fail
+ * and the number, the shim counts down. Calls of every thread count.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
