@@ -123,7 +123,7 @@ bool exchange_limit(struct exchange *ex)
 
 void exchange_meter(struct exchange *ex, bool prompt, uint64_t output)
 {
-    if (ex->grant != NULL) {
+    if (ex->grant != NULL && (prompt || output > 0)) {
         limit_meter(ex->grant, prompt, output, clock_wall_ms());
     }
 }
@@ -145,6 +145,7 @@ void exchange_settle(struct exchange *ex)
     if (ex->passing_error) {
         counts = (struct limit_counts){0, 0};
     } else if (ex->stream_ready) {
+        exchange_meter(ex, !stream_told_prompt(s), 0); /* the estimate, if it is all there is */
         counts.prompt = stream_told_prompt(s) ? believed(s->prompt_tokens) : -1;
         counts.output = believed(stream_told_output(s) ? s->output_tokens : s->chunks);
     }

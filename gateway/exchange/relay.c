@@ -90,8 +90,8 @@ void exchange_on_head(struct call *c, const struct http_response_head *head)
     if (ex->info.output_bound >= 0) {
         stream_bound(&ex->stream, (uint64_t)ex->info.output_bound);
     }
-    if (!ex->passing_error) {
-        exchange_meter(ex, true, 0);
+    if (streaming) {
+        exchange_meter(ex, true, 0); /* an answer in one piece is charged at its end */
     }
     exchange_set_state(ex, EX_RELAY, ex->snapshot->settings.timeouts.stream_silence_s * 1000);
     respond(ex, head, type, streaming);
