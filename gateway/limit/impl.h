@@ -23,7 +23,14 @@ struct limit_account *limiter_account(struct limiter *l, uint32_t tenant);
 /** From now on budgets are kept, and keys are made with `seed`. Before the first counter. */
 void limiter_keep(struct limiter *l, uint64_t seed);
 
+/** Keyed hashes of who asks for what, made once for all rules of a request. */
+struct limit_who {
+    uint64_t user[2];
+    uint64_t model[2];
+};
+struct limit_who limiter_who(const struct limiter *l, struct slice user, struct slice model);
+
 struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
-                               struct slice user, struct slice model);
+                               const struct limit_who *who);
 
 #endif

@@ -123,6 +123,7 @@ static void look_tokens(struct question *q, const struct limit_rule *rule, struc
 static enum corral_err look_all(struct limiter *l, struct question *q)
 {
     const struct limit_request *request = q->request;
+    const struct limit_who who = limiter_who(l, request->user, request->model);
 
     for (size_t i = 0; i < request->rule_count; i++) {
         const struct limit_rule *rule = &request->rules[i];
@@ -130,7 +131,7 @@ static enum corral_err look_all(struct limiter *l, struct question *q)
         if (request->applies != NULL && !request->applies[i]) {
             continue;
         }
-        struct counter_key key = limiter_key(l, rule, request->user, request->model);
+        struct counter_key key = limiter_key(l, rule, &who);
         uint32_t index = limit_account_get(q->account, &key, request->now_ms);
 
         if (index == COUNTER_NONE) {
@@ -342,7 +343,8 @@ struct limit_usage limit_look(struct limiter *l, uint32_t tenant, const struct l
     struct limit_usage usage = {0};
     struct counter fresh = {0};
     struct limit_account *a = limiter_account(l, tenant);
-    struct counter_key key = limiter_key(l, rule, user, model);
+    const struct limit_who who = limiter_who(l, user, model);
+    struct counter_key key = limiter_key(l, rule, &who);
 
     if (a != NULL) {
         pthread_mutex_lock(&a->lock);

@@ -59,40 +59,36 @@ void limiter_keep(struct limiter *l, uint64_t seed)
     }
 }
 
-enum { PART = 128, PARTS = 3 };
-
-/* Its length in front: no two rows of parts make the same bytes. Long ones are hashed. */
-static char *put_part(char *at, struct slice part, uint64_t seed)
+struct limit_who limiter_who(const struct limiter *l, struct slice user, struct slice model)
 {
-    uint32_t len = (uint32_t)part.len;
-    uint64_t hash[2];
+    struct limit_who who;
 
-    memcpy(at, &len, sizeof(len));
-    at += sizeof(len);
-    if (len > PART) {
-        hash_bytes_wide(part, seed, hash);
-        part = slice_of((const char *)hash, sizeof(hash));
-    }
-    if (part.len > 0) {
-        memcpy(at, part.ptr, part.len);
-    }
-    return at + part.len;
+    hash_bytes_wide(user, l->seed, who.user);
+    hash_bytes_wide(model, l->seed, who.model);
+    return who;
 }
 
-/* Keys stand in the state file: another way to make them wants another SCHEMA_VERSION there. */
+/*
+ * Three hashes of 128 bits, each times an odd number of its own: as even as one of them, and no two
+ * users or models that change places meet. Keys stand in the state file: another way to make them
+ * wants another SCHEMA_VERSION there.
+ */
 struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
-                               struct slice user, struct slice model)
+                               const struct limit_who *who)
 {
-    const struct slice none = {NULL, 0};
-    char text[1 + PARTS * (sizeof(uint32_t) + PART)];
-    char *at = text;
+    const uint64_t of_user = (rule->per & LIMIT_PER_USER) != 0 ? 0x9e3779b97f4a7c15u : 0;
+    const uint64_t of_model = (rule->per & LIMIT_PER_MODEL) != 0 ? 0xc2b2ae3d27d4eb4fu : 0;
+    char text[1 + LIMIT_NAME_MAX];
+    size_t len = strlen(rule->name);
     struct counter_key key = {{0}};
 
-    *at++ = rule->requests > 0 ? 'r' : 't'; /* their numbers are no tokens */
-    at = put_part(at, slice_str(rule->name), l->seed);
-    at = put_part(at, (rule->per & LIMIT_PER_USER) != 0 ? user : none, l->seed);
-    at = put_part(at, (rule->per & LIMIT_PER_MODEL) != 0 ? model : none, l->seed);
-    hash_bytes_wide(slice_of(text, (size_t)(at - text)), l->seed, key.half);
+    assert(len <= LIMIT_NAME_MAX);
+    text[0] = rule->requests > 0 ? 'r' : 't'; /* their numbers are no tokens */
+    memcpy(text + 1, rule->name, len);
+    hash_bytes_wide(slice_of(text, 1 + len), l->seed, key.half);
+    for (size_t i = 0; i < ARRAY_LEN(key.half); i++) {
+        key.half[i] += who->user[i] * of_user + who->model[i] * of_model;
+    }
     return key;
 }
 
