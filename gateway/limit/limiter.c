@@ -61,7 +61,7 @@ void limiter_keep(struct limiter *l, uint64_t seed)
 
 struct limit_who limiter_who(const struct limiter *l, struct slice user, struct slice model)
 {
-    struct limit_who who;
+    struct limit_who who = {{0}, {0}};
 
     hash_bytes_wide(user, l->seed, who.user);
     hash_bytes_wide(model, l->seed, who.model);
