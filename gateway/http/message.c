@@ -87,16 +87,18 @@ static bool name_ok(struct slice name)
     return name.len > 0;
 }
 
+/* Without a way out in the middle the compiler looks at many bytes at once, and tokens are long. */
 static bool value_ok(struct slice value)
 {
+    unsigned bad = 0;
+
     for (size_t i = 0; i < value.len; i++) {
         unsigned char c = (unsigned char)value.ptr[i];
 
-        if ((c < 0x20 && c != '\t') || c == 0x7f) {
-            return false;
-        }
+        bad |= (unsigned)(c < 0x20) & (unsigned)(c != '\t');
+        bad |= (unsigned)(c == 0x7f);
     }
-    return true;
+    return bad == 0;
 }
 
 enum corral_err http_fields_add(struct http_fields *f, struct slice name, struct slice value)

@@ -35,10 +35,24 @@ static bool plain_char(unsigned char c)
     return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
 }
 
+/* Nearly every value; without a way out in the middle many bytes are looked at at once. */
+static bool all_plain(struct slice s)
+{
+    unsigned other = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+
+        other |= (unsigned)(c < 0x20) | (unsigned)(c >= 0x7f) | (unsigned)(c == '"') |
+                 (unsigned)(c == '\\');
+    }
+    return other == 0;
+}
+
 static void put_escaped(struct log_line *line, struct slice s)
 {
     size_t plain = 0;
-    size_t i = 0;
+    size_t i = all_plain(s) ? s.len : 0;
 
     while (i < s.len) {
         unsigned char c = (unsigned char)s.ptr[i];
