@@ -17,8 +17,15 @@ enum state {
 
 static bool part_is(const char *name, struct slice part)
 {
-    return name != NULL && name[0] == part.ptr[0] && strlen(name) == part.len &&
-           memcmp(name, part.ptr, part.len) == 0;
+    if (name == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < part.len; i++) {
+        if (name[i] != part.ptr[i] || name[i] == '\0') {
+            return false;
+        }
+    }
+    return name[part.len] == '\0';
 }
 
 /* The lowest path of a mask that is not empty. */
