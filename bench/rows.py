@@ -1,0 +1,200 @@
+"""What is measured, sample by sample. Every figure is kept with its round; report.py makes medians of them."""
+
+import json
+import re
+import resource
+import subprocess
+import sys
+import time
+
+import gateways
+import machine
+
+LOAD = gateways.BUILD / "bench/bench-load"
+STREAM_TOKENS = 1000000  # no stream ends while it is measured
+DISTURBED = 0.25  # cores that others used; above it a sample is taken again
+
+
+class Samples:
+    def __init__(self, herd, patience_s):
+        self.herd, self.patience_s = herd, patience_s
+        self.rows, self.others, self.repeated = {}, [], 0
+
+    def add(self, row, name, sample):
+        """Take a sample; once more when others used the machine, as long as patience lasts: the quieter one counts."""
+        best = None
+        for _ in range(3):
+            self.herd.empty_logs()
+            began = time.monotonic()
+            others, figures = sample()
+            if best is None or others < best[0]:
+                best = others, figures
+            if others <= DISTURBED or self.patience_s <= 0:
+                break
+            self.patience_s -= time.monotonic() - began
+            self.repeated += 1
+        self.others.append(best[0])
+        into = self.rows.setdefault(row, {}).setdefault(name, {})
+        for figure, value in best[1].items():
+            into.setdefault(figure, []).append(round(value, 4))
+        print(f"  {row:34} {name:10} " + "  ".join(f"{k} {v:.2f}" for k, v in best[1].items()), file=sys.stderr)
+
+
+class Window:
+    """The processor time of a gateway, and of everybody else, between two moments."""
+
+    def __init__(self, herd, gateway, client=None):
+        self.herd, self.gateway, self.client = herd, gateway, client
+        self.pids = gateway.pids()
+        self.start = self.look()
+
+    def look(self):
+        own = [pid for g in self.herd.gateways if g.process.poll() is None for pid in g.pids()]
+        if self.client:
+            own.append(self.client)
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return (time.monotonic(), machine.cpu_us(self.pids), machine.user_us(self.pids), machine.busy_us(),
+                machine.cpu_us(own) + (0 if self.client else (ended.ru_utime + ended.ru_stime) * 1e6))
+
+    def close(self):
+        self.seconds, self.cpu, self.user, busy, own = (b - a for a, b in zip(self.start, self.look()))
+        self.others = max(0.0, (busy - own) / 1e6 / self.seconds)
+
+
+def load(herd, gateway, mode, tls, *options, stream=False, token="hs256"):
+    """One run of bench-load: (what it printed, the window that it marked)."""
+    arguments = [LOAD, mode, "--port", gateway.tls if tls else gateway.clear, *(["--tls"] if tls else []),
+                 *(["--streaming"] if stream else []), "--token", herd.tokens[token, "bench"],
+                 "--body", gateways.body(stream, STREAM_TOKENS if stream else 1), *options]
+    with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
+        def expect(word):
+            if p.stdout.readline().strip() != word:
+                raise SystemExit(f"bench: {gateway.name}: {mode} failed")
+        expect("begin")
+        window = Window(herd, gateway, p.pid)
+        if mode == "hold":
+            time.sleep(1)
+            window.pss_kib = machine.pss_kib(gateway.pids())
+            p.stdin.close()
+        expect("end")
+        window.close()
+        return json.loads(p.stdout.read()), window
+
+
+def request(herd, gateway, tls, token, seconds, tenant="bench"):
+    script = herd.work / "post.lua"
+    script.write_text(f'wrk.method = "POST"\nwrk.body = [[{gateways.body(False, 1)}]]\n'
+                      f'wrk.headers["Authorization"] = "Bearer {herd.tokens[token, tenant]}"\n'
+                      'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Host"] = "localhost"\n')
+    url = f"https://127.0.0.1:{gateway.tls}" if tls else f"http://127.0.0.1:{gateway.clear}"
+    window = Window(herd, gateway)
+    out = subprocess.run([herd.binaries["wrk"], "-t1", "-c32", f"-d{seconds}", "-s", script, f"{url}/api/chat"],
+                         check=True, capture_output=True, text=True).stdout
+    window.close()
+    if "Non-2xx" in out or "Socket errors" in out:
+        raise SystemExit(f"bench: {gateway.name}: requests failed\n{out}")
+    count = int(re.search(r"(\d+) requests in", out).group(1))
+    figures = {"per_s": count / seconds}
+    if gateway.process:
+        figures.update(cpu_us=window.cpu / count, user_us=window.user / count)
+    return window.others, figures
+
+
+def paced(herd, gateway, tls, seconds, seed):
+    got, window = load(herd, gateway, "paced", tls, "--connections", 50, "--rate", 2000, "--seconds", seconds,
+                       "--ramp", 0.3, "--seed", seed)
+    figures = {p: got[p] for p in ("p50_us", "p99_us", "p999_us")}
+    if gateway.process:
+        figures["cpu_us"] = window.cpu / got["samples"]
+    return window.others, figures
+
+
+def chunks(herd, gateway, tls, seconds, streams):
+    got, window = load(herd, gateway, "streams", tls, "--connections", streams, "--seconds", seconds, "--ramp", 0.5,
+                       stream=True)
+    figures = {"per_s": got["lines"] / window.seconds, "p50_us": got["p50_us"], "p99_us": got["p99_us"]}
+    if gateway.process:
+        figures["cpu_us"] = window.cpu / got["lines"]
+    return window.others, figures
+
+
+def handshakes(herd, gateway, seconds):
+    """Two clients at once, so that the gateway is not woken for each step alone."""
+    arguments = [str(a) for a in (LOAD, "handshakes", "--port", gateway.tls, "--tls", "--seconds", seconds)]
+    window = Window(herd, gateway)
+    clients = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    count = sum(json.loads(p.communicate()[0].splitlines()[-1])["samples"] for p in clients)
+    window.close()
+    return window.others, {"cpu_us": window.cpu / count}
+
+
+def memory(herd, name, tls, stream, count):
+    """A gateway of its own: at rest after 20 connections, then with `count` more."""
+    herd.pace(0)
+    gateway = herd.start(name)
+    try:
+        load(herd, gateway, "paced", tls, "--connections", 20, "--rate", 500, "--seconds", 0.3)
+        herd.pace(1 if stream else 0)
+        time.sleep(0.5)
+        rest = machine.pss_kib(gateway.pids())
+        _, window = load(herd, gateway, "hold", tls, "--connections", count, stream=stream)
+        return 0, {"kib": (window.pss_kib - rest) / count, "rest_mib": rest / 1024}
+    finally:
+        gateway.stop()
+        herd.gateways.remove(gateway)
+
+
+class Plan:
+    """How long, how often, who."""
+
+    def __init__(self, quick):
+        self.quick = quick
+        self.rounds, self.memory_rounds, self.seconds = (2, 1, 1) if quick else (5, 3, 2)
+        self.patience_s = 10 if quick else 100
+
+
+def measure(herd, plan):
+    samples = Samples(herd, plan.patience_s)
+    names = [n for n in herd.names() if not (plan.quick and n == "envoy")]
+    with_jwt = [n for n in names if n != "nginx"]
+    running = {n: herd.start(n) for n in ["direct", "floor", *names, *([] if plan.quick else ["corral2"])]}
+
+    def rounds(row, who, take, times=plan.rounds):
+        print(row, file=sys.stderr)
+        for turn in range(times):
+            shift = turn % len(who)
+            for name in who[shift:] + who[:shift]:
+                samples.add(row, name, lambda name=name: take(running[name], turn))
+
+    two = [n for n in ("corral2",) if n in running]
+    s = plan.seconds
+    rounds("request.clear.hs256", ["direct", "floor", *names, *two],
+           lambda g, turn: request(herd, g, False, "hs256", s))
+    rounds("request.tls.hs256", [*names, *two], lambda g, turn: request(herd, g, True, "hs256", s))
+    rounds("request.clear.rs256", with_jwt, lambda g, turn: request(herd, g, False, "rs256", s))
+    print("request.limits", file=sys.stderr)
+    for turn in range(2 * plan.rounds):
+        for tenant in ("unlimited", "bench")[::1 if turn % 2 else -1]:
+            samples.add("request.limits", tenant,
+                        lambda tenant=tenant: request(herd, running["corral"], False, "hs256", min(s, 2), tenant))
+    rounds("paced.clear", ["direct", "floor", *names], lambda g, turn: paced(herd, g, False, s, turn))
+    if not plan.quick:
+        rounds("paced.tls", names, lambda g, turn: paced(herd, g, True, s, turn))
+    rounds("handshake", names, lambda g, turn: handshakes(herd, g, min(s, 2)))
+    herd.pace(50)
+    rounds("chunk.clear.10000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
+    rounds("chunk.tls.10000", names, lambda g, turn: chunks(herd, g, True, s, 200))
+    rounds("chunk.clear.50000", ["direct", "corral"], lambda g, turn: chunks(herd, g, False, s, 1000),
+           plan.memory_rounds)
+    herd.pace(1000)
+    rounds("chunk.clear.200000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
+    for gateway in running.values():
+        gateway.stop()
+        if gateway in herd.gateways:
+            herd.gateways.remove(gateway)
+    for turn in range(plan.memory_rounds):
+        for row, tls, stream in (("memory.idle.clear", False, False), ("memory.idle.tls", True, False),
+                                 ("memory.stream.clear", False, True), ("memory.stream.tls", True, True)):
+            for name in [*names, *([] if tls else ["floor"])]:
+                samples.add(row, name, lambda name=name, tls=tls, stream=stream: memory(herd, name, tls, stream, 1000))
+    return samples
