@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 4096, SAMPLES_MAX = 1 << 24, EVENTS = 256 };
+enum { HEAD_MAX = 4096, SAMPLES_MAX = 1 << 24, EVENTS = 256, HOLD_AHEAD = 100 };
 
 enum step { STEP_REST, STEP_HEAD, STEP_BODY, STEP_STREAM };
 
@@ -356,11 +356,13 @@ static void streams(struct load *l)
 
 static void hold(struct load *l)
 {
+    unsigned opened = 0;
+
     for (unsigned i = 0; i < l->count; i++) {
-        conn_open(l, &l->conns[i]);
-        conn_ask(l, &l->conns[i]);
-    }
-    for (unsigned i = 0; i < l->count; i++) {
+        for (; opened < l->count && opened < i + HOLD_AHEAD; opened++) {
+            conn_open(l, &l->conns[opened]);
+            conn_ask(l, &l->conns[opened]);
+        }
         while (l->conns[i].step != STEP_REST && l->conns[i].step != STEP_STREAM) {
             conn_read(l, &l->conns[i]);
         }

@@ -85,5 +85,5 @@ def describe():
     memory = re.search(r"MemTotal:\s+(\d+)", pathlib.Path("/proc/meminfo").read_text())
     release = re.search(r'PRETTY_NAME="(.*)"', pathlib.Path("/etc/os-release").read_text())
     return (f"{os.cpu_count()} cores of {model.group(1) if model else 'an unknown processor'}, "
-            f"{int(memory.group(1)) // 2**20} GiB, {release.group(1) if release else 'unknown system'}, "
+            f"{int(memory.group(1)) / 2**20:.0f} GiB, {release.group(1) if release else 'unknown system'}, "
             f"Linux {os.uname().release.split('-')[0]}, {time.strftime('%Y-%m-%d', time.gmtime())}")

@@ -105,13 +105,12 @@ def ratio(result, row, figure, peer):
 
 
 def judge(result):
-    """(what, the bar in words, measured in words, verdict) for each bar that can be judged."""
+    """(what, the bar in words, measured in words, verdict) for each bar of which both sides were measured."""
     lines = []
     for row, figure, peer, bar, what in BARS:
         name = better(result, row, figure) if peer == "better" else peer
         values = of(result, row, "corral", figure) if peer is None else ratio(result, row, figure, name)
         if not values:
-            lines.append((what, f"{abs(bar)} x {COLUMNS.get(name, peer)}" if peer else str(bar), "not measured", ""))
             continue
         middle, limit = statistics.median(values), abs(bar)
         good = middle >= limit if bar < 0 else middle <= limit

@@ -134,7 +134,7 @@ def memory(herd, name, tls, stream, count):
     gateway = herd.start(name)
     try:
         load(herd, gateway, "paced", tls, "--connections", 20, "--rate", 500, "--seconds", 0.3)
-        herd.pace(1 if stream else 0)
+        herd.pace(10 if stream else 0)
         time.sleep(0.5)
         rest = machine.pss_kib(gateway.pids())
         _, window = load(herd, gateway, "hold", tls, "--connections", count, stream=stream)
@@ -147,10 +147,10 @@ def memory(herd, name, tls, stream, count):
 class Plan:
     """How long, how often, who."""
 
-    def __init__(self, quick):
-        self.quick = quick
+    def __init__(self, quick, only=""):
+        self.quick, self.only = quick, only
         self.rounds, self.memory_rounds, self.seconds = (2, 1, 1) if quick else (5, 3, 2)
-        self.patience_s = 10 if quick else 100
+        self.patience_s = 10 if quick else 60
 
 
 def measure(herd, plan):
@@ -160,6 +160,8 @@ def measure(herd, plan):
     running = {n: herd.start(n) for n in ["direct", "floor", *names, *([] if plan.quick else ["corral2"])]}
 
     def rounds(row, who, take, times=plan.rounds):
+        if not row.startswith(plan.only):
+            return
         print(row, file=sys.stderr)
         for turn in range(times):
             shift = turn % len(who)
@@ -172,8 +174,7 @@ def measure(herd, plan):
            lambda g, turn: request(herd, g, False, "hs256", s))
     rounds("request.tls.hs256", [*names, *two], lambda g, turn: request(herd, g, True, "hs256", s))
     rounds("request.clear.rs256", with_jwt, lambda g, turn: request(herd, g, False, "rs256", s))
-    print("request.limits", file=sys.stderr)
-    for turn in range(2 * plan.rounds):
+    for turn in range(2 * plan.rounds if "request.limits".startswith(plan.only) else 0):
         for tenant in ("unlimited", "bench")[::1 if turn % 2 else -1]:
             samples.add("request.limits", tenant,
                         lambda tenant=tenant: request(herd, running["corral"], False, "hs256", min(s, 2), tenant))
@@ -195,6 +196,6 @@ def measure(herd, plan):
     for turn in range(plan.memory_rounds):
         for row, tls, stream in (("memory.idle.clear", False, False), ("memory.idle.tls", True, False),
                                  ("memory.stream.clear", False, True), ("memory.stream.tls", True, True)):
-            for name in [*names, *([] if tls else ["floor"])]:
+            for name in [*names, *([] if tls else ["floor"])] if row.startswith(plan.only) else []:
                 samples.add(row, name, lambda name=name, tls=tls, stream=stream: memory(herd, name, tls, stream, 1000))
     return samples
