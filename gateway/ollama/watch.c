@@ -1,6 +1,7 @@
 #include "ollama/watch.h"
 
 #include <assert.h>
+#include <endian.h>
 
 enum state {
     AT_VALUE,
@@ -280,14 +281,19 @@ static void hex_digit(struct watch *w, char c)
     }
 }
 
-/* Whether one of 8 bytes ends a run: a quote, a backslash or a control character. */
-static bool ends_run(const char *p)
+/*
+ * Of 8 bytes those that end a run: a quote, a backslash or a control character, told by their top
+ * bits. What stands behind the first of them may be told wrongly (a borrow goes on); the first
+ * never is.
+ */
+static uint64_t ends_run(const char *p)
 {
     const uint64_t ones = 0x0101010101010101u;
     const uint64_t highs = 0x8080808080808080u;
     uint64_t word;
 
     memcpy(&word, p, sizeof(word));
+    word = le64toh(word);
     uint64_t quote = word ^ (ones * '"');
     uint64_t slash = word ^ (ones * '\\');
     /* A byte below n borrows from its top bit in (byte - n), unless the bit was set already. */
@@ -295,14 +301,19 @@ static bool ends_run(const char *p)
 
     below |= (slash - ones) & ~slash;
     below |= (word - ones * 0x20) & ~word;
-    return (below & highs) != 0;
+    return below & highs;
 }
 
 static size_t run_length(struct slice in)
 {
     size_t i = 0;
 
-    while (in.len - i >= sizeof(uint64_t) && !ends_run(in.ptr + i)) {
+    while (in.len - i >= sizeof(uint64_t)) {
+        uint64_t ends = ends_run(in.ptr + i);
+
+        if (ends != 0) {
+            return i + (size_t)__builtin_ctzll(ends) / 8; /* the first byte is the lowest one */
+        }
         i += sizeof(uint64_t);
     }
     while (i < in.len && in.ptr[i] != '"' && in.ptr[i] != '\\' &&
