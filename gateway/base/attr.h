@@ -8,6 +8,12 @@
 #define PRINTF_LIKE(format_index, first_argument)                                                  \
     __attribute__((format(printf, format_index, first_argument)))
 #define NO_RETURN __attribute__((noreturn))
+/** A large local that is written before it is read: the release does not zero it (meson.build). */
+#if __has_attribute(uninitialized)
+#define NOT_ZEROED __attribute__((uninitialized))
+#else
+#define NOT_ZEROED
+#endif
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -81,7 +81,7 @@ static void log_caller(struct log_line *line, const struct exchange *ex)
 
 static void log_access(const struct exchange *ex, unsigned status, uint64_t now_us)
 {
-    struct log_line line;
+    NOT_ZEROED struct log_line line;
 
     log_begin(&line, ex->engine->log, LOG_INFO, "access");
     if (line.source == NULL) {

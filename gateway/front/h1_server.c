@@ -166,7 +166,7 @@ static void begin(struct h1_server *h, const struct http_request *request)
 /* Bytes of one head from the front of *rest. False: wait for more, or no more will be read. */
 static bool take_head(struct h1_server *h, struct slice *rest)
 {
-    struct http_request request;
+    NOT_ZEROED struct http_request request;
     size_t len = 0;
     enum corral_err err = h->scan.lines == 0 ? h1_check_first_line(*rest) : CE_OK;
 

@@ -199,7 +199,7 @@ static struct slice skip_empty_line(struct slice bytes)
 
 enum corral_err h1_check_first_line(struct slice bytes)
 {
-    struct http_request scratch;
+    NOT_ZEROED struct http_request scratch;
 
     bytes = skip_empty_line(bytes);
     if (bytes.len > 0 && bytes.ptr[0] != '\r' && !http_is_token_char((unsigned char)bytes.ptr[0])) {

@@ -273,7 +273,7 @@ static enum corral_err judge_head(const struct http_response_head *head)
 /* Reads one head from the front of *rest. False: wait for more, or the call has ended. */
 static bool take_head(struct link *k, struct slice *rest)
 {
-    struct http_response_head head;
+    NOT_ZEROED struct http_response_head head;
     size_t len;
 
     enum corral_err err = h1_scan_head(&k->scan, *rest, &len);
