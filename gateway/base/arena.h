@@ -11,7 +11,7 @@
 
 #include "base/slice.h"
 
-enum { ARENA_BLOCK_BYTES = 2048 };
+enum { ARENA_BLOCK_BYTES = 1024 };
 
 struct arena_block;
 

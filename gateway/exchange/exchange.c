@@ -48,6 +48,11 @@ void exchange_drop_body(struct exchange *ex)
                               memory_order_relaxed);
     ex->body_counted = 0;
     buf_finish(&ex->body);
+    arena_finish(&ex->parsing);
+    ex->info.parts = NULL;
+    ex->info.splices = NULL;
+    ex->info.splice_count = 0;
+    ex->info.second = NULL;
 }
 
 static uint32_t as_count(bool known, uint64_t count)

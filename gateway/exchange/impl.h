@@ -54,6 +54,7 @@ struct exchange {
     bool by_certificate; /* the principal is known by nothing else */
     struct principal principal;
     struct buf body;
+    struct arena parsing; /* what reading the body left: goes with the body */
     size_t body_counted; /* bytes of it in house.body_bytes */
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */

@@ -270,7 +270,7 @@ void exchange_body_ready(struct exchange *ex)
 
     rules.allow_remote = true; /* judged below, when the model's own settings are known */
     enum corral_err err =
-        request_read(ex->route, buf_slice(&ex->body), &rules, &ex->arena, &ex->info);
+        request_read(ex->route, buf_slice(&ex->body), &rules, &ex->parsing, &ex->info);
     if (err == CE_OK) {
         rules = rules_of(ex, snapshot_model(ex->snapshot, &ex->info.model));
         err = ex->info.remote && !rules.allow_remote ? CE_MODEL_REMOTE : CE_OK;
@@ -292,7 +292,7 @@ void exchange_body_ready(struct exchange *ex)
         return;
     }
     rules.output_bound = ex->verdict == NULL ? LIMIT_NO_BOUND : ex->verdict->output_bound;
-    request_rewrite(&ex->info, &rules, &ex->arena);
+    request_rewrite(&ex->info, &rules, &ex->parsing);
     exchange_admit(ex, LEDGER_NO_REPLICA);
 }
 

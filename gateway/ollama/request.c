@@ -49,8 +49,10 @@ static enum corral_err read_copy(const struct request_parts *p, const struct req
     }
     struct slice second = scan_string(p->body, &p->at[FIELD_DESTINATION], arena);
 
-    err = read_name(rules, second, &info->second, &info->remote);
-    info->has_second = err == CE_OK;
+    struct model_name *name = arena_alloc(arena, sizeof(*name));
+
+    err = read_name(rules, second, name, &info->remote);
+    info->second = err == CE_OK ? name : NULL;
     return err == CE_OK ? CE_OK : fail(info, FIELD_DESTINATION, err);
 }
 

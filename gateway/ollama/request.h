@@ -56,8 +56,7 @@ struct request_info {
     struct slice spelled;    /* the model as the client wrote it, decoded; into body or arena */
     struct model_name model; /* canonical */
     bool remote;             /* a cloud model, passed by allow_remote */
-    bool has_second;         /* /api/copy: `second` is the destination */
-    struct model_name second;
+    const struct model_name *second; /* /api/copy: the destination, in the arena; else NULL */
 
     bool stream; /* what the upstream will be asked for */
     bool client_asked_usage;
@@ -73,7 +72,7 @@ struct request_info {
     size_t messages;
     size_t inputs; /* elements of an embedding's `input`; 1 for a string */
 
-    struct splice splices[REQUEST_SPLICES_MAX]; /* ascending, not overlapping */
+    const struct splice *splices; /* ascending, not overlapping; in the arena */
     size_t splice_count;
 
     const char *field; /* also on failure: the offending field, static text; NULL when none */
@@ -85,7 +84,7 @@ struct request_info {
  *
  * @param body   whole; outlives *out. An empty body is CE_JSON_SYNTAX.
  * @param rules  of it allow_remote, inject_usage and the maxima count.
- * @param arena  of the exchange; holds replacement texts and decoded names.
+ * @param arena  holds replacement texts and decoded names until the request is sent.
  * @param out    written on success; on failure only `field` means something.
  * @return CE_OK; a CE_JSON_* of scan_check; CE_JSON_TYPE (a known field of another type);
  *         CE_MODEL_MISSING, CE_MODEL_NAME, CE_MODEL_REMOTE; CE_FIELD_REFUSED; CE_IMAGE_TOO_LARGE;

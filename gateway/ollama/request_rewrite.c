@@ -275,7 +275,7 @@ void request_rewrite(struct request_info *info, const struct request_rules *rule
 {
     const struct request_parts *p = info->parts;
     int64_t output_bound = rules->output_bound;
-    struct splice_list list = {.items = info->splices, .max = REQUEST_SPLICES_MAX};
+    struct splice_list list = {.max = REQUEST_SPLICES_MAX};
     struct rewrite w = {.parts = p, .rules = rules, .arena = arena};
 
     w.wants_usage = info->usage_injected;
@@ -283,10 +283,12 @@ void request_rewrite(struct request_info *info, const struct request_rules *rule
     w.output = output_member(&w, info, output_bound);
     struct splice_rule top = {.decide = decide_top, .arg = &w, .added = added_top(&w)};
 
+    list.items = arena_alloc(arena, REQUEST_SPLICES_MAX * sizeof(*list.items));
     splice_object(&list, p->body, &p->root, &top, arena);
     rewrite_options(&w, &list);
     rewrite_usage(&w, &list);
     splice_sort(&list);
+    info->splices = list.items;
     info->splice_count = list.count;
     info->output_bound = -1;
     if (w.output.len > 0) {

@@ -401,7 +401,7 @@ START_TEST(what_is_read)
                 room);
     ck_assert(!i.usage_injected && i.client_asked_usage);
     i = read_ok("/api/copy", "{'source':'a','destination':'me/b:1'}", &arena, room);
-    ck_assert(i.has_second && slice_eq_str(model_short(&i.second), "me/b:1"));
+    ck_assert(i.second != NULL && slice_eq_str(model_short(i.second), "me/b:1"));
     i = read_ok("/v1/messages", "{'model':'a','max_tokens':16,'stream':null}", &arena, room);
     ck_assert(!i.stream);
     ck_assert_int_eq(i.output_asked, 16);
