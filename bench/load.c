@@ -357,9 +357,10 @@ static void streams(struct load *l)
 static void hold(struct load *l)
 {
     unsigned opened = 0;
+    unsigned ahead = l->streaming ? HOLD_AHEAD : 1; /* a first token takes its time */
 
     for (unsigned i = 0; i < l->count; i++) {
-        for (; opened < l->count && opened < i + HOLD_AHEAD; opened++) {
+        for (; opened < l->count && opened < i + ahead; opened++) {
             conn_open(l, &l->conns[opened]);
             conn_ask(l, &l->conns[opened]);
         }
