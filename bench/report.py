@@ -99,8 +99,8 @@ def ratio(result, row, figure, peer):
     """corral / peer in each round; None when one of them was not measured."""
     mine = of(result, row, "corral", figure)
     theirs = of(result, "request.clear.hs256", "corral", figure) if peer == "hs256" else of(result, row, peer, figure)
-    if not mine or not theirs or min(theirs) <= 0:
-        return None
+    if not mine or not theirs or min(mine + theirs) <= 0:
+        return None  # less than nothing was added when the direct connection was the disturbed one
     return [a / b for a, b in zip(mine, theirs)]
 
 
@@ -110,6 +110,8 @@ def judge(result):
     for row, figure, peer, bar, what in BARS:
         name = better(result, row, figure) if peer == "better" else peer
         values = of(result, row, "corral", figure) if peer is None else ratio(result, row, figure, name)
+        if figure.startswith("added_") and not values:
+            lines.append((what, f"<= {bar:g} x {COLUMNS[name]}", "too disturbed to be told", "not judged"))
         if not values:
             continue
         middle, limit = statistics.median(values), abs(bar)
