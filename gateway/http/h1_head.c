@@ -12,6 +12,23 @@ static size_t first_line_len(struct slice bytes)
     return lf == bytes.len || lf == 0 ? SIZE_MAX : lf - 1;
 }
 
+/* One empty line before the request line is tolerated: RFC 9112 section 2.2. */
+static struct slice skip_empty_line(struct slice bytes)
+{
+    return bytes.len >= 2 && bytes.ptr[0] == '\r' && bytes.ptr[1] == '\n' ? slice_from(bytes, 2)
+                                                                          : bytes;
+}
+
+/* What a first line beyond HTTP_MAX_LINE_BYTES is, whole or not: both must look the same outside.
+ */
+static enum corral_err long_line(struct slice line)
+{
+    bool has_target =
+        slice_find(slice_of(line.ptr, HTTP_MAX_METHOD_BYTES + 1), ' ') <= HTTP_MAX_METHOD_BYTES;
+
+    return has_target ? CE_HTTP_TARGET_TOO_LONG : CE_HTTP_LINE;
+}
+
 static enum corral_err check_unfinished(struct slice bytes, const struct h1_scan *scan)
 {
     struct slice tail = slice_from(bytes, scan->scanned);
@@ -20,16 +37,13 @@ static enum corral_err check_unfinished(struct slice bytes, const struct h1_scan
     if (tail.len > 0 && cr + 1 < tail.len) {
         return CE_HTTP_LINE_END;
     }
-    if (bytes.len > HTTP_MAX_HEAD_BYTES) {
-        return CE_HTTP_HEAD_TOO_LARGE;
-    }
-    if (scan->lines == 0 && bytes.len > HTTP_MAX_LINE_BYTES) {
-        bool has_target = slice_find(slice_of(bytes.ptr, HTTP_MAX_METHOD_BYTES + 1), ' ') <=
-                          HTTP_MAX_METHOD_BYTES;
+    struct slice line = skip_empty_line(bytes);
+    size_t may_end = slice_ends_with(bytes, SLICE_LITERAL("\r")) ? 1 : 0;
 
-        return has_target ? CE_HTTP_TARGET_TOO_LONG : CE_HTTP_LINE;
+    if (line.len > HTTP_MAX_LINE_BYTES + may_end && scan->lines == (line.len < bytes.len ? 1 : 0)) {
+        return long_line(line);
     }
-    return CE_MORE;
+    return bytes.len > HTTP_MAX_HEAD_BYTES ? CE_HTTP_HEAD_TOO_LARGE : CE_MORE;
 }
 
 enum corral_err h1_scan_head(struct h1_scan *scan, struct slice bytes, size_t *out_len)
@@ -169,7 +183,7 @@ static enum corral_err read_request_line(struct slice line, bool is_tls, struct 
     struct slice rest = line;
 
     if (line.len > HTTP_MAX_LINE_BYTES) {
-        return CE_HTTP_TARGET_TOO_LONG;
+        return long_line(line);
     }
     out->method = take_until(&rest, ' ');
     if (!http_is_token(out->method) || out->method.len > HTTP_MAX_METHOD_BYTES) {
@@ -188,13 +202,6 @@ static enum corral_err read_request_line(struct slice line, bool is_tls, struct 
         return CE_METHOD_NOT_ALLOWED;
     }
     return read_target(target, is_tls, out);
-}
-
-/* One empty line before the request line is tolerated: RFC 9112 section 2.2. */
-static struct slice skip_empty_line(struct slice bytes)
-{
-    return bytes.len >= 2 && bytes.ptr[0] == '\r' && bytes.ptr[1] == '\n' ? slice_from(bytes, 2)
-                                                                          : bytes;
 }
 
 enum corral_err h1_check_first_line(struct slice bytes)

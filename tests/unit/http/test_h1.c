@@ -201,6 +201,59 @@ START_TEST(limits_hold_at_their_edges)
 }
 END_TEST
 
+/* S-065: one verdict, however much of it comes at once. */
+START_TEST(a_long_first_line_is_one_thing)
+{
+    static const struct {
+        const char *before;
+        size_t len; /* of the line */
+        enum corral_err err;
+    } cases[] = {
+        {"", HTTP_MAX_LINE_BYTES, CE_OK},
+        {"", HTTP_MAX_LINE_BYTES + 1, CE_HTTP_TARGET_TOO_LONG},
+        {"", 20000, CE_HTTP_TARGET_TOO_LONG},
+        {"\r\n", HTTP_MAX_LINE_BYTES, CE_OK},
+        {"\r\n", HTTP_MAX_LINE_BYTES + 1, CE_HTTP_TARGET_TOO_LONG},
+        {"\r\n", 20000, CE_HTTP_TARGET_TOO_LONG},
+    };
+    static const size_t steps[] = {1, 5000, 16000, 100000};
+
+    for (size_t i = 0; i < ARRAY_LEN(cases) * ARRAY_LEN(steps) * 2; i++) {
+        size_t row = i / 2 % ARRAY_LEN(cases);
+        bool method = i % 2 == 1; /* all method, no target */
+        enum corral_err wanted = !method ? cases[row].err : CE_HTTP_LINE;
+        size_t step = steps[i / 2 / ARRAY_LEN(cases)];
+        struct buf b = buf_make(100000);
+        struct h1_scan scan = {0};
+        enum corral_err err = CE_MORE;
+        size_t len = 0;
+
+        if (method && cases[row].err == CE_OK) {
+            continue;
+        }
+        ck_assert_int_eq(buf_printf(&b, "%s%s", cases[row].before, method ? "" : "GET /"), CE_OK);
+        while (b.len < cases[row].len + strlen(cases[row].before) - (method ? 0 : 9)) {
+            ck_assert_int_eq(buf_append_str(&b, method ? "G" : "a"), CE_OK);
+        }
+        ck_assert_int_eq(buf_append_str(&b, method ? "\r\n" H "\r\n" : " HTTP/1.1\r\n" H "\r\n"),
+                         CE_OK);
+        for (size_t n = step; err == CE_MORE; n += step) {
+            struct slice seen = slice_of(b.data, n < b.len ? n : b.len);
+
+            err = scan.lines == 0 ? h1_check_first_line(seen) : CE_OK;
+            err = err == CE_OK ? h1_scan_head(&scan, seen, &len) : err;
+        }
+        if (err == CE_OK) {
+            struct http_request request;
+
+            err = h1_read_request(slice_of(b.data, len), false, &request);
+        }
+        ck_assert_msg(err == wanted, "row %zu step %zu: %s", row, step, err_reason(err));
+        buf_finish(&b);
+    }
+}
+END_TEST
+
 START_TEST(a_request_is_understood)
 {
     static const char head[] = "POST /api/chat?x=1 HTTP/1.1\r\nHOST: LocalHost:8080\r\n"
@@ -369,6 +422,7 @@ static Suite *h1_suite(void)
     tcase_add_loop_test(tc, heads_are_read_strictly, 0, (int)ARRAY_LEN(heads));
     tcase_add_test(tc, nul_in_a_value_is_refused);
     tcase_add_test(tc, limits_hold_at_their_edges);
+    tcase_add_test(tc, a_long_first_line_is_one_thing);
     tcase_add_test(tc, a_request_is_understood);
     tcase_add_loop_test(tc, chunked_bodies_are_read_strictly, 0, (int)ARRAY_LEN(bodies));
     tcase_add_test(tc, chunk_extensions_are_bounded);
