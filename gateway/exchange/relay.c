@@ -4,7 +4,11 @@
 #include "ollama/dialect.h"
 #include "ollama/ending.h"
 
-enum { CHARGE_BATCH_CHUNKS = 16, ENDING_MAX_BYTES = 16 * 1024 };
+enum {
+    CHARGE_BATCH_CHUNKS = 16,
+    ENDING_MAX_BYTES = 16 * 1024,
+    FIELD_MAX_BYTES = 256, /* of each value of a replica's that goes on to the client */
+};
 
 static bool type_is(struct slice type, const char *media)
 {
@@ -18,9 +22,16 @@ static void add_field(struct answer *a, const char *name, struct slice value)
     a->fields[a->field_count++] = (struct answer_field){name, value};
 }
 
-/* Ollama's own errors pass when they are JSON; anything else would confuse every client. */
+/*
+ * Ollama's own errors pass when they are JSON; anything else would confuse every client. A value
+ * that an answer's head has no room for would leave a body without a head.
+ */
 static bool worth_passing(const struct http_response_head *head, struct slice type)
 {
+    if (type.len > FIELD_MAX_BYTES ||
+        http_field_value(&head->fields, HF_CACHE_CONTROL).len > FIELD_MAX_BYTES) {
+        return false;
+    }
     return head->status == 200 || (head->status >= 400 && type_is(type, "application/json"));
 }
 
