@@ -1,4 +1,4 @@
-"""HTTP/1.1 as strict as it gets: F30 and facts/attacks.md 4.1 to 4.4, over raw sockets."""
+"""HTTP/1.1 beside the attacks: what is odd but legal, pipelining, Expect, Upgrade, deadlines (F30)."""
 
 import json
 import random
@@ -11,44 +11,7 @@ import attacks
 import h1
 from harness import chat, wait_for
 
-CLOSES = 1.0
-
-
-def strike(corral, data, pace=None):
-    """Send an attack; (answer, how the connection ended, seconds, what came after the answer)."""
-    data = data.replace(b"KEY", corral.key().encode())
-    with corral.client() as client:
-        if pace is None:
-            client.try_send(data)
-        else:
-            for i in range(0, len(data), pace):
-                if not client.try_send(data[i:i + pace]):
-                    break
-        began = time.monotonic()
-        answer = client.answer("HEAD" if data.startswith(b"HEAD") else "GET", timeout=CLOSES + 1)
-        end = client.wait_end(CLOSES)
-        rest = client.data
-        if data.startswith(b"HEAD"):
-            rest = b""
-        return answer, end, time.monotonic() - began, rest
-
-
-@pytest.mark.parametrize("name", attacks.TABLE)
-def test_malformed_requests_stop_here(shared, name):
-    corral, sim = shared
-    status, data = attacks.TABLE[name]
-    before = sim.posts()
-    paces = [None] if len(data) > 2000 else [None, 1]
-    for pace in paces:
-        answer, end, took, rest = strike(corral, data, pace)
-        assert answer.status == status, (pace, answer)
-        assert answer.field("Connection") == "close"
-        assert end in ("fin", "rst") and took < CLOSES, (pace, end, took)
-        assert rest == b"", "a second answer"
-        line = corral.access(answer.field("X-Request-Id"))
-        assert line["status"] == status and line["reason"] != "ok"
-    assert sim.posts() == before, "something reached the replica"
-    assert corral.get("/api/version").status == 200
+CLOSES = 3.0
 
 
 GOOD = {
@@ -122,8 +85,9 @@ def test_an_unknown_byte_storm(shared):
     corral, _ = shared
     dice = random.Random(3)
     for _ in range(20):
-        _, end, took, _ = strike(corral, bytes(dice.randrange(256) for _ in range(65536)))
-        assert end in ("fin", "rst") and took < CLOSES
+        with corral.client() as client:
+            client.try_send(bytes(dice.randrange(256) for _ in range(65536)))
+            assert client.wait_end(CLOSES) in ("fin", "rst")
     assert corral.get("/api/version").status == 200
 
 
