@@ -264,6 +264,57 @@ def test_ten_thousand_mutated_streams(target):
     assert mutations(target, 10000) > 500
 
 
+CLOSED = [("POST", "/api/pull"), ("POST", "/api/push"), ("POST", "/api/create"),
+          ("POST", "/api/copy"), ("DELETE", "/api/delete"), ("POST", "/api/me"),
+          ("POST", "/api/signout"), ("POST", "/api/experimental/web_search"),
+          ("POST", "/api/blobs/sha256:" + "0" * 64), ("DELETE", "/api/user/keys/x")]
+SLASHES = [b"//", b"/./", b"/x/../", b"\\", b"%2f", b"%5c", b"/;a/", b"/%2e/", b"%252f", b"/..;/",
+           b"\xc0\xaf", b"/a/%2e%2e/"]
+ENDS = [b"/", b"/.", b"/..", b";x=1", b"?x", b"?x=/api/tags", b"#x", b"%20", b"%00", b".json"]
+STARTS = [b"/", b"/.", b"\\", b"/x/..", b"http://localhost", b"//localhost", b"/api/tags/.."]
+
+
+def spelled(path, dice):
+    path = path.encode()
+    for _ in range(dice.randrange(1, 5)):
+        at, kind = dice.randrange(len(path)), dice.randrange(6)
+        if kind == 0:
+            path = path[:at] + b"%%%02x" % path[at] + path[at + 1:]
+        elif kind == 1:
+            path = path[:at] + path[at:at + 1].swapcase() + path[at + 1:]
+        elif kind == 2:
+            path += dice.choice(ENDS)
+        elif kind == 3:
+            path = dice.choice(STARTS) + path
+        else:
+            at = path.find(b"/", at)
+            path = path if at < 0 else path[:at] + dice.choice(SLASHES) + path[at + 1:]
+    return path
+
+
+def spellings(target, count):
+    """P-06: no spelling of an admin route gets a byte through, or an answer but a refusal."""
+    corral, recorder, _ = target
+    dice = random.Random(SEED)
+    for _ in range(count):
+        method, path = dice.choice(CLOSED)
+        method = dice.choice((method, method, "POST", "GET", "HEAD", "DELETE"))
+        made = spelled(path, dice)
+        data = filled(corral, attacks.post(line=method.encode() + b" " + made + b" HTTP/1.1\r\n"))
+        answer = corral.ask(data)
+        assert answer.status in (400, 403, 404, 405), (SEED, method, made, answer)
+    assert recorder.taken() == [], SEED
+
+
+def test_spellings_of_admin_routes(target):
+    spellings(target, 500)
+
+
+@pytest.mark.long
+def test_many_spellings_of_admin_routes(target):
+    spellings(target, 100000)
+
+
 @pytest.mark.parametrize("how", ["fin", "rst", "half"])
 def test_a_client_that_leaves_in_its_body(target, how):
     """S-047: nothing was opened for it."""
