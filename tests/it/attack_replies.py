@@ -71,6 +71,8 @@ TABLE = {
     "S-123 clean end without done": (stream(chunk(LINE), END), "keep", "cut"),
     "S-126 101": (b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n", "keep", 502),
     "S-126 ten thousand": ([b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 10000, "fin", 502),
+    "S-126 eleven and a good one": ([b"HTTP/1.1 103 Early Hints\r\n\r\n"] * 11 + [
+        reply(LENGTH)], "keep", 502),
     "S-127 204 with a body": (b"HTTP/1.1 204 No Content\r\n" + LENGTH + b"\r\n" + LAST, "keep", 502),
     "S-127 304 with a body": (b"HTTP/1.1 304 Not Modified\r\n" + LENGTH + b"\r\n" + LAST, "keep", 502),
     "S-102 301": (answer(b"{}", b"301 Moved\r\nLocation: http://127.0.0.1:1/"), "keep", 502),

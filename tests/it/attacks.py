@@ -214,6 +214,7 @@ TABLE = {
     "S-094 empty": (400, get(host=b"Host:\r\n")),
     "S-094 space": (400, get(host=b"Host: a b\r\n")),
     "S-094 long label": (400, get(host=b"Host: " + b"a" * 300 + b"\r\n")),
+    "S-094 label of 64": (400, get(host=b"Host: " + b"a" * 64 + b".example\r\n")),
     "S-095 foreign host": (421, get(host=b"Host: evil.example\r\n")),
     "S-095 foreign address": (421, get(host=b"Host: 192.0.2.1\r\n")),
     "S-094 two different hosts": (400, get(host=b"Host: localhost\r\nHost: evil.example\r\n")),
@@ -256,6 +257,9 @@ TABLE = {
 for _value in (b"+2", b"-2", b"0x2", b"2e0", b"2_0", b"2 2", b"2;x", b"2.0", b"", b"\xef\xbc\x92",
                b"\xd9\xa2"):
     TABLE["S-021 CL %r" % _value] = (400, cl(b" " + _value))
+TABLE["S-030 junk for CR"] = (400, chunked(b"2x\n{}\r\n0\r\n\r\n"))
+TABLE["S-032 junk for LF"] = (400, chunked(b"2\rx{}\r\n0\r\n\r\n"))
+TABLE["S-033 junk for CR"] = (400, chunked(b"2\r\n{}x\n0\r\n\r\n"))
 for _value in (b" 2", b"2 ", b"+2", b"-2", b"0x2", b"2_", b"2g", b"", b"\xef\xbc\x92"):
     TABLE["S-030 chunk size %r" % _value] = (400, chunked(_value + b"\r\n{}\r\n0\r\n\r\n"))
 for _byte in (0x00, 0x0B, 0x0C, 0x0D, 0x85, 0xA0, 0xAD, 0xFF):

@@ -58,7 +58,7 @@ class Recorder:
         self.url = "http://127.0.0.1:%d" % self.port
         self.lock = threading.Lock()
         self.streams = []
-        self.accepted = 0
+        self.accepted = self.ended = 0  # connections; ended by the other side
         self.calm()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -93,6 +93,7 @@ class Recorder:
             while True:
                 piece = conn.recv(262144)
                 if not piece:
+                    self.ended += 1
                     return
                 pending += piece
                 poll = POLL.fullmatch(pending)
@@ -112,7 +113,7 @@ class Recorder:
                     if not self._answer(conn):
                         return
         except OSError:
-            pass
+            self.ended += 1
         finally:
             conn.close()
 

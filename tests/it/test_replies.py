@@ -46,6 +46,7 @@ def test_replies(pair, name):
     whole = reply if isinstance(reply, bytes) else b"".join(reply)
     for way, pieces in ways(whole, name) if whole else [("whole", [b""])]:
         recorder.reply, recorder.end = pieces, end
+        ended = recorder.ended
         with corral.client() as client:
             client.send(h1.post("/api/chat", chat(), corral.key()))
             answer = client.answer(timeout=10)
@@ -55,6 +56,8 @@ def test_replies(pair, name):
             if answer.end == "whole":
                 client.send(h1.post("/api/chat", chat(stream=False), corral.key()))
                 assert client.answer().status == 200, "the client's connection lives on"
+            if name.startswith("S-124"):
+                wait_for(lambda: recorder.ended > ended, 2, "the end of a connection with more on it")
         recorder.calm()
     line = corral.access(answer.field("X-Request-Id"))
     assert (line["reason"] == "ok") == (expected == 200), line

@@ -68,6 +68,11 @@ START_TEST(the_field_holds_one_bearer_credential)
     ck_assert_int_eq(judge_value("Bearer "), CE_AUTH_TOKEN_SHAPE);
     ck_assert_int_eq(judge_value("Bearer x"), CE_AUTH_TOKEN_SHAPE);
     ck_assert_int_eq(judge_value("Bearer ck_short"), CE_AUTH_TOKEN_SHAPE);
+    /* As long as an API key, but of other letters: not even looked up. */
+    ck_assert_int_eq(judge_value("Bearer ck_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"),
+                     CE_AUTH_KEY_UNKNOWN);
+    ck_assert_int_eq(judge_value("Bearer ck_AAAAAAAAAAAAAAAAAAAA AAAAAAAAAAAAAAAAAAAAAA"),
+                     CE_AUTH_TOKEN_SHAPE);
     free(t);
 }
 END_TEST

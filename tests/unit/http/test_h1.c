@@ -287,6 +287,9 @@ static const struct {
     {"S-030 empty", "\r\n{}\r\n0\r\n\r\n", NULL, CE_HTTP_CHUNK},
     {"S-031 nine digits", "000000002\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
     {"S-032 LF after size", "2\n{}\r\n0\r\n\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-030 junk for CR", "2x\n{}\r\n0\r\n\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-032 junk for LF", "2\rx{}\r\n0\r\n\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-033 junk for CR", "2\r\n{}x\n0\r\n\r\n", NULL, CE_HTTP_CHUNK},
     {"S-032 LF after data", "2\r\n{}\n0\r\n\r\n", NULL, CE_HTTP_CHUNK},
     {"S-032 LF after last", "0\n\r\n", NULL, CE_HTTP_CHUNK},
     {"S-032 LF after trailer", "0\r\nX: y\n\r\n", NULL, CE_HTTP_TRAILER},
@@ -390,6 +393,7 @@ END_TEST
 
 START_TEST(authorities_are_checked)
 {
+    enum { MAX_LABEL = 63 };
     struct http_authority a;
 
     ck_assert_int_eq(http_authority_parse(slice_str("[::1]:8443"), &a), CE_OK);
@@ -401,6 +405,12 @@ START_TEST(authorities_are_checked)
     ck_assert_int_eq(http_authority_parse(slice_str("a..b"), &a), CE_HTTP_HOST);
     ck_assert_int_eq(http_authority_parse(slice_str("user@host"), &a), CE_HTTP_HOST);
     ck_assert_int_eq(http_authority_parse(slice_str("host:"), &a), CE_HTTP_HOST);
+    char label[MAX_LABEL + 2] = {0};
+
+    memset(label, 'a', MAX_LABEL);
+    ck_assert_int_eq(http_authority_parse(slice_str(label), &a), CE_OK);
+    label[MAX_LABEL] = 'a';
+    ck_assert_int_eq(http_authority_parse(slice_str(label), &a), CE_HTTP_HOST);
 }
 END_TEST
 
