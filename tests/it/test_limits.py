@@ -234,6 +234,17 @@ def test_a_prompt_longer_than_its_estimate_is_carried_on(stable):
     assert usage(corral, "tpm")["used"] == 100  # it begins with what is owed
 
 
+def test_a_count_that_no_context_could_hold_is_not_believed(stable):
+    """A replica that tells 10^8 tokens would else lock its callers out for years of debt."""
+    corral, sim = limited(stable, TPM)
+    sim.config(prompt_extra=10 ** 8, num_ctx=10 ** 9)
+    answer = corral.post("/api/chat", chat(tokens=5))  # generate would write all of them out as its context
+    told = answer.lines[-1]["prompt_eval_count"]
+    row = usage(corral, "tpm")
+    assert told > 16 * 1024 * 1024
+    assert row["used"] + row["debt"] == 16 * 1024 * 1024 + 5
+
+
 # ---- the clean end ----
 
 @pytest.mark.parametrize("how", ["chunks", "batched", "dribbled"])
