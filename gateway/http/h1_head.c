@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "http/authority.h"
+#include "http/request.h"
 
 /* Length of the first line without its CRLF, or SIZE_MAX while it is not complete. */
 static size_t first_line_len(struct slice bytes)
@@ -77,36 +77,6 @@ static struct slice take_until(struct slice *rest, char byte)
     return taken;
 }
 
-static bool is_unreserved_or_sub(unsigned char c)
-{
-    return http_is_token_char(c) || memchr("()/:;<=>?@[]{},\"\\", c, 17) != NULL;
-}
-
-static bool hex_digit(char c)
-{
-    return (c >= '0' && c <= '9') || (ascii_lower(c) >= 'a' && ascii_lower(c) <= 'f');
-}
-
-static bool query_char(unsigned char c)
-{
-    return c > 0x20 && c < 0x7f && c != '#' && c != '"' && c != '<' && c != '>' && c != '\\' &&
-           c != '^' && c != '`' && c != '{' && c != '|' && c != '}';
-}
-
-bool http_query_ok(struct slice query)
-{
-    for (size_t i = 0; i < query.len; i++) {
-        if (!query_char((unsigned char)query.ptr[i])) {
-            return false;
-        }
-        if (query.ptr[i] == '%' &&
-            (i + 2 >= query.len || !hex_digit(query.ptr[i + 1]) || !hex_digit(query.ptr[i + 2]))) {
-            return false;
-        }
-    }
-    return true;
-}
-
 static enum corral_err read_version(struct slice version, unsigned *out_minor)
 {
     if (version.ptr == NULL || version.len != 8 || memcmp(version.ptr, "HTTP/", 5) != 0 ||
@@ -150,12 +120,7 @@ static enum corral_err read_target(struct slice target, bool is_tls, struct http
     if (target.len == 0) {
         return CE_HTTP_LINE;
     }
-    for (size_t i = 0; i < target.len; i++) {
-        if (!is_unreserved_or_sub((unsigned char)target.ptr[i])) {
-            return CE_HTTP_TARGET;
-        }
-    }
-    if (slice_find(target, '#') < target.len) {
+    if (!http_target_ok(target)) {
         return CE_HTTP_TARGET;
     }
     if (slice_eq_str(target, "*") && slice_eq_str(out->method, "OPTIONS")) {
@@ -168,14 +133,7 @@ static enum corral_err read_target(struct slice target, bool is_tls, struct http
             return err;
         }
     }
-    size_t question = slice_find(target, '?');
-
-    out->path = slice_of(target.ptr, question);
-    out->query = slice_from(target, question + 1);
-    if (out->query.len > HTTP_MAX_QUERY_BYTES) {
-        return CE_HTTP_TARGET_TOO_LONG;
-    }
-    return http_query_ok(out->query) ? CE_OK : CE_HTTP_TARGET;
+    return http_split_target(target, out);
 }
 
 static enum corral_err read_request_line(struct slice line, bool is_tls, struct http_request *out)
@@ -186,7 +144,7 @@ static enum corral_err read_request_line(struct slice line, bool is_tls, struct 
         return long_line(line);
     }
     out->method = take_until(&rest, ' ');
-    if (!http_is_token(out->method) || out->method.len > HTTP_MAX_METHOD_BYTES) {
+    if (!http_method_ok(out->method)) {
         return CE_HTTP_METHOD;
     }
     struct slice target = take_until(&rest, ' ');
@@ -296,19 +254,13 @@ static enum corral_err read_framing(const struct http_fields *f, unsigned minor,
     if (f->times[HF_CONTENT_LENGTH] == 0) {
         return CE_OK;
     }
-    if (f->times[HF_CONTENT_LENGTH] > 1 ||
-        slice_parse_u64(http_field_value(f, HF_CONTENT_LENGTH), out_length) != CE_OK ||
-        *out_length > INT64_MAX) {
-        return CE_HTTP_LENGTH;
-    }
     *out = HTTP_LENGTH;
-    return CE_OK;
+    return http_read_length(f, out_length);
 }
 
 static enum corral_err check_host(struct http_request *r)
 {
     struct slice host = http_field_value(&r->fields, HF_HOST);
-    struct http_authority parsed;
 
     if (r->fields.times[HF_HOST] != 1) {
         return CE_HTTP_HOST;
@@ -317,22 +269,7 @@ static enum corral_err check_host(struct http_request *r)
         return CE_HTTP_HOST;
     }
     r->authority = host;
-    return http_authority_parse(host, &parsed);
-}
-
-static enum corral_err check_expect(struct http_request *r)
-{
-    struct slice expect = http_field_value(&r->fields, HF_EXPECT);
-
-    if (expect.ptr == NULL || r->minor == 0) {
-        return CE_OK;
-    }
-    if (r->fields.times[HF_EXPECT] > 1 || !slice_eq_nocase(expect, SLICE_LITERAL("100-continue"))) {
-        return CE_HTTP_EXPECT;
-    }
-    r->expect_continue =
-        r->framing == HTTP_CHUNKED || (r->framing == HTTP_LENGTH && r->content_length > 0);
-    return CE_OK;
+    return http_check_authority(host);
 }
 
 static bool connection_says(const struct http_fields *f, const char *token)
@@ -365,15 +302,10 @@ enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_requ
         err = check_host(out);
     }
     if (err == CE_OK) {
-        err = check_expect(out);
+        err = http_check_body_rules(out);
     }
     if (err != CE_OK) {
         return err;
-    }
-    bool is_read = slice_eq_str(out->method, "GET") || slice_eq_str(out->method, "HEAD");
-
-    if (is_read && (out->framing == HTTP_CHUNKED || out->content_length > 0)) {
-        return CE_HTTP_BODY_UNEXPECTED;
     }
     out->keep_alive = out->minor == 1 && !connection_says(&out->fields, "close");
     return CE_OK;

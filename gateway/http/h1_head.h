@@ -52,7 +52,4 @@ MUST_USE enum corral_err h1_read_request(struct slice head, bool is_tls, struct 
  */
 MUST_USE enum corral_err h1_read_response(struct slice head, struct http_response_head *out);
 
-/** Characters and percent-escapes of a query (RFC 3986 section 3.4). */
-bool http_query_ok(struct slice query);
-
 #endif
