@@ -54,6 +54,26 @@
     X(CE_HTTP_INTERIM_FLOOD, "interim_flood")                                                      \
     X(CE_HTTP_UPGRADE, "unwanted_upgrade")                                                         \
     X(CE_HTTP_CONTENT_CODING, "content_coding")                                                    \
+    X(CE_HTTP_SCHEME, "bad_scheme_field")                                                          \
+    /* HTTP/2 connections: RFC 9113, and budgets of ours (http/h2_guard.h) */                      \
+    X(CE_H2_PROTOCOL, "h2_protocol_error")                                                         \
+    X(CE_H2_PREFACE, "h2_bad_preface")                                                             \
+    X(CE_H2_PREFACE_TIMEOUT, "h2_preface_timeout")                                                 \
+    X(CE_H2_SETTINGS_TIMEOUT, "h2_settings_timeout")                                               \
+    X(CE_H2_STREAM_CLOSED, "h2_stream_closed")                                                     \
+    X(CE_H2_STREAM_ID, "h2_stream_id")                                                             \
+    X(CE_H2_HEAD, "h2_header_bomb")                                                                \
+    X(CE_H2_CONTINUATIONS, "h2_continuations")                                                     \
+    X(CE_H2_RESETS_RECEIVED, "h2_resets_received")                                                 \
+    X(CE_H2_RESETS_EARLY, "h2_resets_before_response")                                             \
+    X(CE_H2_RESETS_SENT, "h2_resets_sent")                                                         \
+    X(CE_H2_EMPTY_DATA, "h2_empty_data")                                                           \
+    X(CE_H2_PINGS, "h2_pings")                                                                     \
+    X(CE_H2_SETTINGS, "h2_settings")                                                               \
+    X(CE_H2_PRIORITIES, "h2_priorities")                                                           \
+    X(CE_H2_WINDOW_UPDATES, "h2_window_updates")                                                   \
+    X(CE_H2_UNKNOWN_FRAMES, "h2_unknown_frames")                                                   \
+    X(CE_H2_STALE_FRAMES, "h2_stale_frames")                                                       \
     /* routing and request rules */                                                                \
     X(CE_ROUTE_UNKNOWN, "unknown_route")                                                           \
     X(CE_METHOD_NOT_ALLOWED, "method_not_allowed")                                                 \

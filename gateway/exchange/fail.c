@@ -50,6 +50,7 @@ static const struct failure table[CE_COUNT] = {
     [CE_HTTP_BODY_UNEXPECTED] = {400, NULL, "This request must not have a body.", true},
     [CE_HTTP_CHUNK] = {400, NULL, "The chunked body is malformed.", true},
     [CE_HTTP_TRAILER] = {400, NULL, "The trailer of the body is malformed.", true},
+    [CE_HTTP_SCHEME] = {400, NULL, "The :scheme does not fit this connection.", true},
     [CE_HTTP_EXPECT] = {417, NULL, "Only \"Expect: 100-continue\" is understood.", true},
     [CE_ROUTE_UNKNOWN] = {404, NULL, "There is no such path here.", false},
     [CE_METHOD_NOT_ALLOWED] = {405, NULL, "This path does not allow that method. It allows @.",

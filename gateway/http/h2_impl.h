@@ -1,0 +1,60 @@
+/**
+ * Shared by the files of http/h2 only. h2_session.c: receiving. h2_send.c: answering. h2_head.c: a
+ * header block becomes a request. h2_guard.c: budgets. h2_memory.c: where nghttp2's memory is from.
+ */
+#ifndef CORRAL_HTTP_H2_IMPL_H
+#define CORRAL_HTTP_H2_IMPL_H
+
+#include <nghttp2/nghttp2.h>
+
+#include "http/h2_guard.h"
+
+/** The header block that is being read; of a connection there is one at a time. */
+struct h2_head {
+    struct h2_head *next; /* in the room's freelist */
+    struct http_request request;
+    struct slice scheme;
+    enum corral_err fault; /* the first rule broken; the block is read on for HPACK's sake */
+    uint64_t decoded;      /* bytes with 32 for each field: RFC 9113 section 6.5.2 */
+    uint32_t fields;
+    size_t len;
+    char bytes[HTTP_MAX_HEAD_BYTES];
+};
+
+struct h2_room {
+    nghttp2_session_callbacks *callbacks; /* owned */
+    nghttp2_option *option;               /* owned */
+    struct h2_head *heads;                /* owned; free ones */
+};
+
+struct h2_session {
+    nghttp2_session *ng; /* owned */
+    struct h2_room *room;
+    const struct h2_events *events;
+    void *owner;
+    struct h2_settings limits;
+    struct h2_guard guard;
+    struct h2_head *head;  /* owned; NULL: no block is being read */
+    struct h2_sink sink;   /* during h2_session_send */
+    enum corral_err fault; /* why the connection ends */
+    uint32_t preface_left;
+    uint32_t frame_left; /* bytes of the current frame's payload */
+    uint8_t head_len;    /* bytes of a frame head that came in pieces */
+    uint8_t head_bytes[9];
+    bool is_tls;
+    bool refusing; /* the last GOAWAY is submitted */
+};
+
+/** Take a field of the block. CE_OK also when it breaks a rule; CE_H2_HEAD: stop reading. */
+MUST_USE enum corral_err h2_head_add(struct h2_head *head, struct slice name, struct slice value);
+
+/** The block is complete: check it as a whole. `ended`: no body follows. */
+MUST_USE enum corral_err h2_head_finish(struct h2_head *head, bool is_tls, bool ended);
+
+struct h2_head *h2_head_take(struct h2_room *room);
+void h2_head_give(struct h2_room *room, struct h2_head *head);
+
+/** Callbacks for what is sent. h2_send.c */
+void h2_send_register(nghttp2_session_callbacks *callbacks);
+
+#endif

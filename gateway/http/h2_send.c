@@ -1,0 +1,205 @@
+#include <assert.h>
+
+#include "base/mem.h"
+#include "http/h2_impl.h"
+
+/* ---- frames that go out ---- */
+
+/*
+ * All bytes that wait become one frame, as far as windows and the frame size allow. They are not
+ * copied here: on_send_data hands them to the sink.
+ */
+static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t capacity,
+                       uint32_t *out_flags, nghttp2_data_source *source, void *arg)
+{
+    struct h2_session *s = arg;
+    bool last = false;
+    struct slice waiting = s->events->peek(source->ptr, &last);
+    size_t len = waiting.len < capacity ? waiting.len : capacity;
+
+    if (len == 0 && !last) {
+        return NGHTTP2_ERR_DEFERRED;
+    }
+    *out_flags |= NGHTTP2_DATA_FLAG_NO_COPY;
+    if (last && len == waiting.len) {
+        *out_flags |= NGHTTP2_DATA_FLAG_EOF;
+    }
+    return (ssize_t)len;
+}
+
+static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *frame_head,
+                        size_t len, nghttp2_data_source *source, void *arg)
+{
+    enum { FRAME_HEAD_BYTES = 9 };
+    struct h2_session *s = arg;
+    struct h2_stream *st = source->ptr;
+    bool last;
+    struct slice waiting = s->events->peek(st, &last);
+
+    assert(len <= waiting.len && frame->data.padlen == 0);
+    s->sink.write(s->sink.arg, slice_of((const char *)frame_head, FRAME_HEAD_BYTES));
+    s->sink.write(s->sink.arg, slice_of(waiting.ptr, len));
+    s->events->taken(s->owner, st, len);
+    h2_guard_sent_data(&s->guard);
+    return 0;
+}
+
+/* An answer that is complete before its request: RFC 9113 section 8.1. */
+static void on_answer_end(struct h2_session *s, int32_t id)
+{
+    struct h2_stream *st = nghttp2_session_get_stream_user_data(s->ng, id);
+
+    if (st != NULL && !st->request_ended) {
+        s->events->on_early_answer(s->owner, st);
+    }
+}
+
+/* What makes us reset streams is the client's doing, if it was not ours (MadeYouReset). */
+static void on_reset_sent(struct h2_session *s, int32_t id)
+{
+    struct h2_stream *st = nghttp2_session_get_stream_user_data(s->ng, id);
+
+    if (st == NULL) {
+        h2_guard_forget(&s->guard, id, true);
+    } else {
+        st->reset_sent = true;
+    }
+    if (st == NULL || !st->reset_by_us) {
+        enum corral_err err = h2_guard_spend(&s->guard, &s->limits, H2_RESETS_SENT);
+        if (err != CE_OK) {
+            h2_session_fail(s, err);
+        }
+    }
+}
+
+static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+    struct h2_session *s = arg;
+
+    if (frame->hd.type == NGHTTP2_RST_STREAM) {
+        on_reset_sent(s, frame->hd.stream_id);
+    } else if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
+               (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
+        on_answer_end(s, frame->hd.stream_id);
+    }
+    return 0;
+}
+
+void h2_send_register(nghttp2_session_callbacks *callbacks)
+{
+    nghttp2_session_callbacks_set_send_data_callback(callbacks, on_send_data);
+    nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
+}
+
+enum corral_err h2_session_send(struct h2_session *s, struct h2_sink sink)
+{
+    const uint8_t *bytes;
+    ssize_t len = 1;
+
+    s->sink = sink;
+    while (len > 0 && sink.room(sink.arg)) {
+        len = nghttp2_session_mem_send(s->ng, &bytes);
+        if (len > 0) {
+            sink.write(sink.arg, slice_of((const char *)bytes, (size_t)len));
+        }
+    }
+    if (len < 0) {
+        h2_session_fail(s, CE_NO_MEMORY);
+    }
+    return s->fault;
+}
+
+bool h2_session_has_output(const struct h2_session *s)
+{
+    return nghttp2_session_want_write(s->ng) != 0;
+}
+
+/* ---- what the front asks for ---- */
+
+/* Only memory can be short in what is submitted here. */
+static void must(int result)
+{
+    if (result == NGHTTP2_ERR_NOMEM) {
+        mem_exhausted();
+    }
+}
+
+void h2_session_announce_end(struct h2_session *s)
+{
+    if (!s->refusing) {
+        must(nghttp2_submit_shutdown_notice(s->ng));
+    }
+}
+
+void h2_session_refuse_new(struct h2_session *s)
+{
+    if (!s->refusing) {
+        s->refusing = true;
+        must(nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE,
+                                   nghttp2_session_get_last_proc_stream_id(s->ng), NGHTTP2_NO_ERROR,
+                                   NULL, 0));
+    }
+}
+
+/* A name in small letters: RFC 9113 section 8.2.1. */
+static size_t lower(struct slice name, char *out)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        out[i] = ascii_lower(name.ptr[i]);
+    }
+    return name.len;
+}
+
+static nghttp2_nv field_of(struct slice name, struct slice value, bool indexed)
+{
+    return (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr, name.len,
+                        value.len, indexed ? NGHTTP2_NV_FLAG_NONE : NGHTTP2_NV_FLAG_NO_INDEX};
+}
+
+void h2_stream_respond(struct h2_session *s, struct h2_stream *st, unsigned status,
+                       const struct h2_field *fields, size_t count, bool body)
+{
+    NOT_ZEROED nghttp2_nv nv[H2_MAX_ANSWER_FIELDS + 1];
+    NOT_ZEROED char names[H2_MAX_ANSWER_FIELDS * HTTP_MAX_NAME_BYTES];
+    char digits[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
+                      (char)('0' + status % 10)};
+    const nghttp2_data_provider provider = {.source.ptr = st, .read_callback = on_read};
+    size_t used = 0;
+
+    assert(count <= H2_MAX_ANSWER_FIELDS && !st->responded);
+    nv[0] = field_of(SLICE_LITERAL(":status"), slice_of(digits, sizeof(digits)), true);
+    for (size_t i = 0; i < count; i++) {
+        struct slice name = slice_of(names + used, fields[i].name.len);
+
+        assert(used + name.len <= sizeof(names));
+        used += lower(fields[i].name, names + used);
+        nv[i + 1] = field_of(name, fields[i].value, fields[i].indexed);
+    }
+    st->responded = true;
+    st->has_body = body;
+    must(nghttp2_submit_response(s->ng, st->id, nv, count + 1, body ? &provider : NULL));
+}
+
+void h2_stream_continue(struct h2_session *s, struct h2_stream *st)
+{
+    const nghttp2_nv nv = field_of(SLICE_LITERAL(":status"), SLICE_LITERAL("100"), true);
+
+    must(nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, st->id, NULL, &nv, 1, NULL));
+}
+
+void h2_stream_wake(struct h2_session *s, struct h2_stream *st)
+{
+    if (st->responded && st->has_body) {
+        must(nghttp2_session_resume_data(s->ng, st->id)); /* not deferred: harmless */
+    }
+}
+
+void h2_stream_reset(struct h2_session *s, struct h2_stream *st, enum corral_err why)
+{
+    uint32_t code = why == CE_OK               ? NGHTTP2_NO_ERROR
+                    : why == CE_CLIENT_STALLED ? NGHTTP2_CANCEL
+                                               : NGHTTP2_INTERNAL_ERROR;
+
+    st->reset_by_us = true;
+    must(nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, code));
+}

@@ -1,0 +1,372 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "http/h2_impl.h"
+
+enum { FRAME_HEAD_BYTES = 9, LAST_STREAM_IDS = 1024 };
+
+/* ---- what nghttp2 tells ---- */
+
+static struct h2_stream *stream_of(const struct h2_session *s, int32_t id)
+{
+    return nghttp2_session_get_stream_user_data(s->ng, id);
+}
+
+/* The connection ends: a GOAWAY is queued, and what comes in is not read any more. */
+void h2_session_fail(struct h2_session *s, enum corral_err why)
+{
+    static const struct {
+        enum corral_err why;
+        uint32_t code;
+    } codes[] = {
+        {CE_H2_PROTOCOL, NGHTTP2_PROTOCOL_ERROR},
+        {CE_H2_PREFACE, NGHTTP2_PROTOCOL_ERROR},
+        {CE_H2_PREFACE_TIMEOUT, NGHTTP2_NO_ERROR},
+        {CE_H2_SETTINGS_TIMEOUT, NGHTTP2_SETTINGS_TIMEOUT},
+        {CE_H2_STREAM_CLOSED, NGHTTP2_STREAM_CLOSED},
+        {CE_H2_STREAM_ID, NGHTTP2_PROTOCOL_ERROR},
+        {CE_NO_MEMORY, NGHTTP2_INTERNAL_ERROR},
+        {CE_OK, NGHTTP2_NO_ERROR},
+    };
+    uint32_t code = NGHTTP2_ENHANCE_YOUR_CALM;
+
+    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
+        code = codes[i].why == why ? codes[i].code : code;
+    }
+    if (s->fault == CE_OK) {
+        s->fault = why;
+        nghttp2_session_terminate_session(s->ng, code);
+    }
+}
+
+static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+    struct h2_session *s = arg;
+
+    h2_head_give(s->room, s->head); /* of a block that was broken off */
+    s->head = h2_head_take(s->room);
+    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+        struct h2_stream *st = s->events->create(s->owner);
+
+        *st = (struct h2_stream){.id = frame->hd.stream_id};
+        nghttp2_session_set_stream_user_data(ng, st->id, st);
+    }
+    return 0;
+}
+
+static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *arg)
+{
+    struct h2_session *s = arg;
+
+    if (s->head == NULL) {
+        return 0;
+    }
+    enum corral_err err = h2_head_add(s->head, slice_of((const char *)name, name_len),
+                                      slice_of((const char *)value, value_len));
+    if (err != CE_OK) {
+        h2_session_fail(s, err);
+        return NGHTTP2_ERR_CALLBACK_FAILURE;
+    }
+    return 0;
+}
+
+/* Returning 0 would let the request go on without the field. */
+static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
+                             size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                             void *arg)
+{
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+}
+
+static void on_request_head(struct h2_session *s, struct h2_stream *st, bool ended)
+{
+    enum corral_err err = h2_head_finish(s->head, s->is_tls, ended);
+
+    if (s->refusing) {
+        return; /* beyond the last stream that we named; nghttp2 ignores it */
+    }
+    if (err == CE_OK) {
+        s->events->on_request(s->owner, st, &s->head->request);
+    } else {
+        s->events->on_refused(s->owner, st, err);
+    }
+}
+
+/* Trailers are dropped; they have a limit of their own. Whether they are good. */
+static bool take_trailers(struct h2_session *s, struct h2_stream *st)
+{
+    if (s->head->fault == CE_OK && s->head->decoded <= H2_MAX_TRAILER_BYTES) {
+        return true;
+    }
+    nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_PROTOCOL_ERROR);
+    return false;
+}
+
+static void on_stream_end(struct h2_session *s, struct h2_stream *st)
+{
+    st->request_ended = true;
+    s->events->on_body_end(s->owner, st);
+}
+
+static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
+{
+    struct h2_session *s = arg;
+    bool ends = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    bool good = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    struct h2_stream *st = good ? stream_of(s, frame->hd.stream_id) : NULL;
+
+    if (frame->hd.type == NGHTTP2_HEADERS && s->head != NULL) {
+        if (st != NULL && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+            on_request_head(s, st, ends);
+        } else if (st != NULL) {
+            good = take_trailers(s, st);
+        }
+        h2_head_give(s->room, s->head);
+        s->head = NULL;
+    }
+    if (ends && good && st != NULL) {
+        on_stream_end(s, st);
+    }
+    return 0;
+}
+
+/* nghttp2 resets the stream, or ends the connection, as RFC 9113 says. */
+static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int code, void *arg)
+{
+    struct h2_session *s = arg;
+
+    if (frame->hd.type == NGHTTP2_HEADERS) {
+        h2_head_give(s->room, s->head);
+        s->head = NULL;
+    }
+    s->events->on_malformed(s->owner, CE_H2_PROTOCOL);
+    return 0;
+}
+
+static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const uint8_t *bytes,
+                         size_t len, void *arg)
+{
+    struct h2_session *s = arg;
+    struct h2_stream *st = stream_of(s, id);
+
+    if (st != NULL && len > 0) {
+        s->events->on_body(s->owner, st, slice_of((const char *)bytes, len));
+    }
+    return 0;
+}
+
+static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void *arg)
+{
+    struct h2_session *s = arg;
+    struct h2_stream *st = stream_of(s, id);
+
+    if (st == NULL) {
+        return 0;
+    }
+    h2_guard_forget(&s->guard, id, st->reset_sent && !st->request_ended);
+    nghttp2_session_set_stream_user_data(ng, id, NULL);
+    s->events->on_gone(s->owner, st, code != NGHTTP2_NO_ERROR && !st->reset_by_us);
+    return 0;
+}
+
+/* ---- the room ---- */
+
+struct h2_room *h2_room_create(void)
+{
+    struct h2_room *room = xcalloc(1, sizeof(*room));
+
+    if (nghttp2_session_callbacks_new(&room->callbacks) != 0 ||
+        nghttp2_option_new(&room->option) != 0) {
+        mem_exhausted();
+    }
+    nghttp2_session_callbacks_set_on_begin_headers_callback(room->callbacks, on_begin_headers);
+    nghttp2_session_callbacks_set_on_header_callback(room->callbacks, on_header);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(room->callbacks, on_invalid_header);
+    nghttp2_session_callbacks_set_on_frame_recv_callback(room->callbacks, on_frame);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(room->callbacks, on_invalid_frame);
+    nghttp2_session_callbacks_set_on_data_chunk_recv_callback(room->callbacks, on_data_chunk);
+    nghttp2_session_callbacks_set_on_stream_close_callback(room->callbacks, on_stream_close);
+    h2_send_register(room->callbacks);
+    nghttp2_option_set_no_closed_streams(room->option, 1);
+    return room;
+}
+
+void h2_room_destroy(struct h2_room *room)
+{
+    if (room == NULL) {
+        return;
+    }
+    while (room->heads != NULL) {
+        struct h2_head *head = room->heads;
+
+        room->heads = head->next;
+        free(head);
+    }
+    nghttp2_session_callbacks_del(room->callbacks);
+    nghttp2_option_del(room->option);
+    free(room);
+}
+
+/* ---- a session ---- */
+
+struct h2_session *h2_session_create(struct h2_room *room, const struct h2_settings *settings,
+                                     const struct h2_events *events, void *owner, bool is_tls)
+{
+    const nghttp2_settings_entry ours[] = {
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings->max_streams},
+        {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings->stream_window_bytes},
+        {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_MAX_HEAD_BYTES},
+        {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
+    };
+    struct h2_session *s = xcalloc(1, sizeof(*s));
+
+    s->room = room;
+    s->limits = *settings;
+    s->events = events;
+    s->owner = owner;
+    s->is_tls = is_tls;
+    s->preface_left = H2_PREFACE_BYTES;
+    if (nghttp2_session_server_new2(&s->ng, room->callbacks, s, room->option) != 0 ||
+        nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, ours, ARRAY_LEN(ours)) != 0 ||
+        nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0,
+                                              (int32_t)settings->connection_window_bytes) != 0) {
+        mem_exhausted();
+    }
+    return s;
+}
+
+void h2_session_destroy(struct h2_session *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    nghttp2_session_del(s->ng); /* on_stream_close for each that is left */
+    h2_head_give(s->room, s->head);
+    free(s);
+}
+
+/* ---- receiving: frame by frame, so that the guard judges what nghttp2 has not seen yet ---- */
+
+static enum corral_err judge(struct h2_session *s)
+{
+    const unsigned char *b = s->head_bytes;
+    struct h2_frame f = {
+        .len = (uint32_t)b[0] << 16 | (uint32_t)b[1] << 8 | b[2],
+        .type = b[3],
+        .flags = b[4],
+        .stream =
+            (int32_t)(((uint32_t)b[5] << 24 | (uint32_t)b[6] << 16 | (uint32_t)b[7] << 8 | b[8]) &
+                      INT32_MAX),
+    };
+    bool is_live = f.stream > 0 && stream_of(s, f.stream) != NULL;
+
+    s->frame_left = f.len;
+    if (f.type == NGHTTP2_RST_STREAM && is_live && !stream_of(s, f.stream)->responded) {
+        enum corral_err err = h2_guard_spend(&s->guard, &s->limits, H2_RESETS_EARLY);
+        if (err != CE_OK) {
+            return err;
+        }
+    }
+    return h2_guard_frame(&s->guard, &s->limits, &f, is_live);
+}
+
+static enum corral_err feed(struct h2_session *s, struct slice bytes)
+{
+    ssize_t n = nghttp2_session_mem_recv(s->ng, (const uint8_t *)bytes.ptr, bytes.len);
+
+    if (n >= 0) {
+        return s->fault;
+    }
+    if (s->fault == CE_OK) {
+        h2_session_fail(s, n == NGHTTP2_ERR_BAD_CLIENT_MAGIC ? CE_H2_PREFACE
+                           : n == NGHTTP2_ERR_NOMEM          ? CE_NO_MEMORY
+                                                             : CE_H2_PROTOCOL);
+    }
+    return s->fault;
+}
+
+/* How many bytes from the front of `rest` belong together: up to the end of the frame. */
+static size_t take_piece(struct h2_session *s, struct slice rest, enum corral_err *out_err)
+{
+    if (s->preface_left > 0) {
+        size_t len = rest.len < s->preface_left ? rest.len : s->preface_left;
+
+        s->preface_left -= (uint32_t)len;
+        return len;
+    }
+    size_t len = 0;
+
+    if (s->frame_left == 0) {
+        len = (size_t)FRAME_HEAD_BYTES - s->head_len;
+        len = len < rest.len ? len : rest.len;
+        memcpy(s->head_bytes + s->head_len, rest.ptr, len);
+        s->head_len += (uint8_t)len;
+        if (s->head_len < FRAME_HEAD_BYTES) {
+            return len;
+        }
+        s->head_len = 0;
+        *out_err = judge(s);
+    }
+    size_t payload = rest.len - len < s->frame_left ? rest.len - len : s->frame_left;
+
+    s->frame_left -= (uint32_t)payload;
+    return len + payload;
+}
+
+/* A number for the connection's life is reached, or stream ids run out: come again on another. */
+static void look_at_age(struct h2_session *s)
+{
+    if (!s->refusing &&
+        (s->guard.worn_out != CE_OK || s->guard.last_stream > INT32_MAX - LAST_STREAM_IDS)) {
+        h2_session_refuse_new(s);
+    }
+}
+
+enum corral_err h2_session_receive(struct h2_session *s, struct slice bytes, uint64_t now_ms)
+{
+    struct slice rest = bytes;
+
+    s->guard.now_us = now_ms * 1000;
+    while (rest.len > 0 && s->fault == CE_OK) {
+        enum corral_err err = CE_OK;
+        size_t len = take_piece(s, rest, &err);
+
+        if (err != CE_OK) {
+            h2_session_fail(s, err);
+            break;
+        }
+        if (feed(s, slice_of(rest.ptr, len)) != CE_OK) {
+            break;
+        }
+        rest = slice_from(rest, len);
+    }
+    look_at_age(s);
+    return s->fault;
+}
+
+bool h2_session_is_over(const struct h2_session *s)
+{
+    return nghttp2_session_want_read(s->ng) == 0 && nghttp2_session_want_write(s->ng) == 0;
+}
+
+bool h2_session_has_preface(const struct h2_session *s)
+{
+    return s->guard.settled;
+}
+
+enum corral_err h2_session_worn_out(const struct h2_session *s)
+{
+    return s->guard.worn_out;
+}
+
+bool h2_session_is_settled(const struct h2_session *s)
+{
+    return s->guard.settled && s->guard.acked;
+}
+
+bool h2_session_in_head(const struct h2_session *s)
+{
+    return s->guard.in_head;
+}
