@@ -214,6 +214,9 @@ static void check_listeners(struct reader *r)
         }
         bool open = !net_address_is_loopback(&l->parsed);
 
+        if (l->protocols == 0) {
+            l->protocols = l->tls ? PROTOCOL_H2 | PROTOCOL_HTTP_1_1 : PROTOCOL_HTTP_1_1;
+        }
         if (open && !l->tls) {
             reader_error(r, at,
                          "%s can be reached from the network, so it needs tls: true and a "

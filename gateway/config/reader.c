@@ -266,6 +266,9 @@ static void read_flags(struct reader *r, const struct key_spec *spec, struct pla
             mask |= 1u << (unsigned)index;
         }
     }
+    if (count < spec->min) {
+        reader_error(r, at, "must name at least one of: %s", spec->words);
+    }
     *(uint32_t *)member(base, spec->offset) = mask;
 }
 
@@ -302,7 +305,6 @@ void reader_scalar(struct reader *r, const struct key_spec *spec, struct place a
     case KEY_PREFIXES:
     case KEY_VERBS:
     case KEY_OPTIONS:
-    case KEY_PROTOCOLS:
     case KEY_FLAGS:
     case KEY_LIST:
         reader_error(r, at, "must be a list, like [%.*s]", SLICE_ARG(text));
@@ -409,20 +411,6 @@ static void read_options(struct reader *r, const struct key_spec *spec, struct p
     *(unsigned *)member(base, spec->offset) = mask;
 }
 
-static void read_protocols(struct reader *r, struct place at, const struct slice *items,
-                           size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!slice_eq_str(items[i], "http/1.1")) {
-            reader_error(r, at, "\"%.*s\" is not spoken by this version: http/1.1 is",
-                         SLICE_ARG(items[i]));
-        }
-    }
-    if (count == 0) {
-        reader_error(r, at, "must name at least one protocol: [http/1.1]");
-    }
-}
-
 void reader_items(struct reader *r, const struct key_spec *spec, struct place at,
                   const struct slice *items, size_t count, void *base)
 {
@@ -438,9 +426,6 @@ void reader_items(struct reader *r, const struct key_spec *spec, struct place at
         break;
     case KEY_OPTIONS:
         read_options(r, spec, at, items, count, base);
-        break;
-    case KEY_PROTOCOLS:
-        read_protocols(r, at, items, count);
         break;
     case KEY_FLAGS:
         read_flags(r, spec, at, items, count, base);

@@ -20,7 +20,6 @@ static const char *kind_name(enum key_kind kind)
         [KEY_LOG_LEVEL] = "level",
         [KEY_WORD] = "word",
         [KEY_FLAGS] = "list of words",
-        [KEY_PROTOCOLS] = "list of protocols",
         [KEY_BLOCK] = "block",
         [KEY_LIST] = "list of blocks",
     };

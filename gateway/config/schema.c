@@ -19,8 +19,10 @@ static const struct key_spec listener_keys[] = {
     {"proxy_protocol", KEY_BOOL, AT(struct listener_settings, proxy_protocol), .fallback = "false",
      .sentence = "Every connection begins with a PROXY header, version 2, and comes from one of "
                  "trusted_sources (or over a unix socket): the address in it is the client's."},
-    {"protocols", KEY_PROTOCOLS, .fallback = "[http/1.1]",
-     .sentence = "Protocols offered by ALPN. This version speaks http/1.1."},
+    {"protocols", KEY_FLAGS, AT(struct listener_settings, protocols), .words = "h2 http/1.1",
+     .min = 1,
+     .sentence = "Protocols: with tls offered by ALPN, h2 first (both unless it is set); without "
+                 "tls http/1.1 unless it is set, h2 there is by prior knowledge."},
     {"trusted_sources", KEY_PREFIXES,
      AT_LIST(struct listener_settings, trusted_sources, trusted_source_count), .fallback = "[]",
      .sentence = "Networks (10.0.0.0/8) whose clients may open "
@@ -289,6 +291,72 @@ static const struct key_spec limit_keys[] = {
 };
 static const struct schema limit_schema = SCHEMA(limit_keys, struct settings);
 
+/* A client over a rate is cut off: GOAWAY, ENHANCE_YOUR_CALM. */
+static const struct key_spec http2_keys[] = {
+    {"max_streams", KEY_U32, AT(struct settings, http2.max_streams), .min = 1, .max = 10000,
+     .fallback = "100",
+     .sentence = "Requests at once on one connection; more are refused "
+                 "(REFUSED_STREAM)."},
+    {"stream_window_bytes", KEY_U32, AT(struct settings, http2.stream_window_bytes), .min = 16384, .max = 16777216,
+     .fallback = "65536",
+     .sentence = "Request body bytes on the way for each stream."},
+    {"connection_window_bytes", KEY_U32, AT(struct settings, http2.connection_window_bytes), .min = 65535, .max = 1073741824,
+     .fallback = "1048576",
+     .sentence = "The same for all streams of a connection together."},
+    {"continuations_per_head", KEY_U32, AT(struct settings, http2.continuations_per_head), .min = 0, .max = 64,
+     .fallback = "4",
+     .sentence = "CONTINUATION frames of one head."},
+    {"settings_ack_s", KEY_U32, AT(struct settings, http2.settings_ack_s), .min = 1, .max = 3600,
+     .fallback = "10",
+     .sentence = "The client's preface and its acknowledgement of our settings."},
+    {"resets_received_burst", KEY_U32, AT(struct settings, http2.resets_received_burst), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "Streams that a client may reset at once."},
+    {"resets_received_per_s", KEY_U32, AT(struct settings, http2.resets_received_per_s), .min = 1, .max = 1000000,
+     .fallback = "20",
+     .sentence = "And how fast they come back."},
+    {"resets_before_response", KEY_U32, AT(struct settings, http2.resets_before_response), .min = 1, .max = 1000000,
+     .fallback = "50",
+     .sentence = "Streams that a client may reset before an answer began, in a "
+                 "connection's life; then it is asked to open another one."},
+    {"resets_sent_burst", KEY_U32, AT(struct settings, http2.resets_sent_burst), .min = 1, .max = 1000000,
+     .fallback = "50",
+     .sentence = "Streams that a client may make us reset by breaking rules."},
+    {"resets_sent_per_s", KEY_U32, AT(struct settings, http2.resets_sent_per_s), .min = 1, .max = 1000000,
+     .fallback = "5",
+     .sentence = "And how fast they come back."},
+    {"resets_sent_lifetime", KEY_U32, AT(struct settings, http2.resets_sent_lifetime), .min = 1, .max = 1000000,
+     .fallback = "500",
+     .sentence = "The same in a connection's life; then it is asked to open another "
+                 "one."},
+    {"empty_data_per_s", KEY_U32, AT(struct settings, http2.empty_data_per_s), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "DATA frames that hold nothing, or little but padding."},
+    {"pings_per_s", KEY_U32, AT(struct settings, http2.pings_per_s), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "PING frames."},
+    {"settings_per_s", KEY_U32, AT(struct settings, http2.settings_per_s), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "SETTINGS frames."},
+    {"priorities_per_s", KEY_U32, AT(struct settings, http2.priorities_per_s), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "PRIORITY and PRIORITY_UPDATE frames."},
+    {"window_updates_per_s", KEY_U32, AT(struct settings, http2.window_updates_per_s), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "WINDOW_UPDATE frames beyond two for each DATA frame of ours."},
+    {"unknown_frames_per_s", KEY_U32, AT(struct settings, http2.unknown_frames_per_s), .min = 1, .max = 1000000,
+     .fallback = "100",
+     .sentence = "Frames of types that corral does not know."},
+    {"stale_frames_per_s", KEY_U32, AT(struct settings, http2.stale_frames_per_s), .min = 1, .max = 1000000,
+     .fallback = "1000",
+     .sentence = "Frames on streams that corral has reset."},
+    {"frames_lifetime", KEY_U32, AT(struct settings, http2.frames_lifetime), .min = 1, .max = 1000000000,
+     .fallback = "10000",
+     .sentence = "Frames of each of these kinds in a connection's life; then the "
+                 "client is asked to open another one."},
+};
+static const struct schema http2_schema = SCHEMA(http2_keys, struct settings);
+
 static const struct key_spec log_keys[] = {
     {"level", KEY_LOG_LEVEL, AT(struct settings, log_level), .fallback = "info",
      .sentence = "debug, info, warn or error. Access lines are info."},
@@ -352,6 +420,9 @@ static const struct key_spec top_keys[] = {
     {"queue", KEY_BLOCK, .inner = &queue_schema, .sentence = "Waiting for a slot."},
     {"timeouts", KEY_BLOCK, .inner = &timeout_schema, .sentence = "How long things may take."},
     {"limits", KEY_BLOCK, .inner = &limit_schema, .sentence = "How large and how many."},
+    {"http2", KEY_BLOCK, .inner = &http2_schema,
+     .sentence = "What a client may do to one HTTP/2 connection; each limit is a metric and a "
+                 "reason in the log."},
     {"log", KEY_BLOCK, .inner = &log_schema, .sentence = "JSON lines."},
     {"health", KEY_BLOCK, .inner = &health_schema, .sentence = "For the kubelet."},
     {"sandbox", KEY_BLOCK, .inner = &sandbox_schema, .sentence = "What is left to an intruder."},

@@ -7,15 +7,20 @@
 #define CORRAL_CONFIG_SETTINGS_H
 
 #include "auth/tenant.h"
+#include "http/h2.h"
 #include "net/address.h"
 #include "net/tls.h"
 #include "obs/log.h"
 #include "upstream/replica.h"
 
+/** listener_settings.protocols, by place in the schema's list of words. */
+enum listener_protocol { PROTOCOL_H2 = 1, PROTOCOL_HTTP_1_1 = 2 };
+
 struct listener_settings {
     char *address; /* owned; as written */
     struct net_address parsed;
     bool tls;
+    uint32_t protocols;                 /* enum listener_protocol, as flags */
     bool proxy_protocol;                /* every connection begins with a PROXY header */
     struct net_prefix *trusted_sources; /* owned */
     size_t trusted_source_count;
@@ -80,6 +85,7 @@ struct settings {
     struct queue_settings queue;
     struct timeout_settings timeouts;
     struct limit_settings limits;
+    struct h2_settings http2;
     enum log_level log_level;
     char *log_file;        /* owned; NULL: standard error */
     char *health_address;  /* owned; "" off */

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "front/impl.h"
+#include "http/h2.h"
 
 /* Whoever may open a socket in the file system was let to it by its mode. */
 static bool is_trusted(const struct listener_settings *s, const struct net_address *peer)
@@ -56,7 +57,7 @@ void front_admit(struct front_listener *fl, int fd, const struct net_address *pe
         return;
     }
     metrics_add(f->engine->metrics, M_CONNECTIONS, 0, 0, 0, 1);
-    h1_server_start(f, fd, peer, ls->tls ? s->tls : NULL, true);
+    server_start(fl, fd, peer, ls->tls ? s->tls : NULL);
 }
 
 static void on_accept(struct listener *l, int fd, const struct net_address *peer)
@@ -85,6 +86,7 @@ struct front *front_create(struct engine *e, const int *fds, size_t count)
     struct front *f = xcalloc(1, sizeof(*f));
 
     f->engine = e;
+    f->h2 = h2_room_create();
     list_init(&f->servers);
     list_init(&f->arrivals);
     f->listeners = xcalloc(count == 0 ? 1 : count, sizeof(*f->listeners));
@@ -107,7 +109,7 @@ void front_drain(struct front *f)
         listener_stop(&f->listeners[i].listener);
     }
     f->draining = true;
-    h1_server_drain_all(f);
+    server_drain_all(f);
     arrival_drain_all(f);
 }
 
@@ -124,7 +126,8 @@ void front_destroy(struct front *f)
         }
     }
     arrival_close_all(f);
-    h1_server_close_all(f);
+    server_close_all(f);
+    h2_room_destroy(f->h2);
     free(f->listeners);
     free(f);
 }

@@ -8,7 +8,6 @@
 #include "http/h1_head.h"
 #include "http/h1_write.h"
 #include "net/conn.h"
-#include "net/tls.h"
 
 enum h1_state {
     H1_IDLE,    /* between requests */
@@ -27,13 +26,11 @@ enum {
 
 struct h1_server {
     struct reapable reapable;
-    struct list of_front;      /* front.servers */
+    struct server *server;     /* borrowed; ends with us */
     struct front *front;       /* borrowed */
-    struct conn *conn;         /* owned until on_closed */
+    struct conn *conn;         /* borrowed: the server's */
     struct exchange *exchange; /* borrowed; NULL: none */
     struct deadline deadline;
-    struct net_address peer;
-    struct tls_names *certificate; /* owned; NULL: the client showed none */
     struct h1_scan scan;
     struct h1_chunked chunked;
     uint64_t body_left;
@@ -41,10 +38,8 @@ struct h1_server {
     uint64_t stall_since_ms;  /* 0: not blocked */
     enum h1_state state;
     enum http_framing request_framing;
-    bool tls;
-    bool served;   /* has had a request already */
-    bool stranger; /* counted in house.sources */
-    bool ended;    /* finish or cut was called during exchange_begin */
+    bool served; /* has had a request already */
+    bool ended;  /* finish or cut was called during exchange_begin */
     bool keep_alive;
     bool is_http_1_0;
     bool is_head;
@@ -64,11 +59,6 @@ static void set_deadline(struct h1_server *h, uint64_t timeout_ms)
     struct worker *w = h->front->engine->worker;
 
     deadline_set(&w->wheel, &h->deadline, w->now_ms, timeout_ms);
-}
-
-static struct client_info info_of(struct h1_server *h)
-{
-    return (struct client_info){&client_ops, h, h->peer, h->tls, h->certificate};
 }
 
 static void go_idle(struct h1_server *h)
@@ -93,7 +83,7 @@ static bool body_complete(const struct h1_server *h)
 /* A malformed head: answered, logged, and never read on. */
 static void refuse(struct h1_server *h, enum corral_err why)
 {
-    struct client_info info = info_of(h);
+    struct client_info info = server_client(h->server, &client_ops, h);
 
     h->keep_alive = false;
     h->is_head = false;
@@ -136,17 +126,11 @@ static void take_body(struct h1_server *h, struct slice *rest)
     }
 }
 
-/* Verified under authorities and lists that are no longer in force: it has to come again. */
-static bool has_stale_certificate(const struct h1_server *h)
-{
-    return h->certificate != NULL && h->conn->tls != h->front->engine->snapshot->tls;
-}
-
 static void begin(struct h1_server *h, const struct http_request *request)
 {
-    struct client_info info = info_of(h);
+    struct client_info info = server_client(h->server, &client_ops, h);
 
-    h->keep_alive = request->keep_alive && !h->front->draining && !has_stale_certificate(h);
+    h->keep_alive = request->keep_alive && !h->front->draining && !server_is_stale(h->server);
     h->is_http_1_0 = request->minor == 0;
     h->is_head = slice_eq_str(request->method, "HEAD");
     h->expect_continue = request->expect_continue;
@@ -182,7 +166,7 @@ static bool take_head(struct h1_server *h, struct slice *rest)
         return false;
     }
     if (err == CE_OK) {
-        err = h1_read_request(slice_of(rest->ptr, len), h->tls, &request);
+        err = h1_read_request(slice_of(rest->ptr, len), h->server->tls, &request);
     }
     if (err != CE_OK) {
         refuse(h, err);
@@ -191,13 +175,6 @@ static bool take_head(struct h1_server *h, struct slice *rest)
     *rest = slice_from(*rest, len);
     begin(h, &request);
     return true;
-}
-
-static void on_client_open(struct conn *c)
-{
-    struct h1_server *h = c->owner;
-
-    h->certificate = tls_conn_peer_names(c);
 }
 
 /* The rest of a pipelined input stays with the connection until the answer is given. */
@@ -235,11 +212,6 @@ static size_t on_client_data(struct conn *c, struct slice bytes)
     return bytes.len - rest.len;
 }
 
-static void on_client_eof(struct conn *c)
-{
-    conn_close(c, CE_CLIENT_GONE);
-}
-
 static void on_client_blocked(struct conn *c)
 {
     struct h1_server *h = c->owner;
@@ -270,56 +242,26 @@ static void on_client_drained(struct conn *c)
 
 static void destroy_reaped(struct reapable *r)
 {
-    struct h1_server *h = CONTAINER_OF(r, struct h1_server, reapable);
-
-    free(h->certificate);
-    free(h);
-}
-
-/* No request came of it, so no access line will tell. */
-static void note_failed_handshake(struct h1_server *h, enum corral_err why)
-{
-    char peer[NET_ADDRESS_TEXT_BYTES];
-    struct log_line line;
-
-    metrics_add(h->front->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
-    net_address_format_host(&h->peer, peer);
-    log_begin(&line, h->front->engine->log, LOG_INFO, "tls.failed");
-    log_str(&line, "client", peer);
-    log_str(&line, "reason", err_reason(why));
-    if (h->conn->fault != NULL) {
-        log_str(&line, "detail", h->conn->fault);
-    }
-    log_end(&line);
+    free(CONTAINER_OF(r, struct h1_server, reapable));
 }
 
 static void on_client_closed(struct conn *c, enum corral_err why)
 {
     struct h1_server *h = c->owner;
-    struct house *house = h->front->engine->house;
     struct exchange *ex = h->exchange;
 
     h->exchange = NULL;
-    if (why == CE_TLS_HANDSHAKE || why == CE_TLS_TIMEOUT) {
-        note_failed_handshake(h, why);
-    }
     if (ex != NULL) {
         exchange_client_gone(ex, why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
     }
-    if (h->stranger) {
-        source_count_release(house->sources, net_address_source(&h->peer));
-    }
-    atomic_fetch_sub_explicit(&house->connections, 1, memory_order_relaxed);
     deadline_cancel(&h->deadline);
-    list_unlink(&h->of_front);
-    h->front->server_count--;
+    server_end(h->server, why);
     worker_reap(c->worker, &h->reapable, destroy_reaped);
 }
 
 static const struct conn_events server_events = {
-    .on_open = on_client_open,
     .on_data = on_client_data,
-    .on_eof = on_client_eof,
+    .on_eof = server_on_eof,
     .on_blocked = on_client_blocked,
     .on_drained = on_client_drained,
     .on_closed = on_client_closed,
@@ -482,12 +424,7 @@ static void client_cut(void *client)
 
 static void client_known(void *client)
 {
-    struct h1_server *h = client;
-
-    if (h->stranger) {
-        h->stranger = false;
-        source_count_release(h->front->engine->house->sources, net_address_source(&h->peer));
-    }
+    server_known(((struct h1_server *)client)->server);
 }
 
 static const struct client_ops client_ops = {
@@ -501,44 +438,28 @@ static const struct client_ops client_ops = {
     .protocol = "HTTP/1.1",
 };
 
-void h1_server_start(struct front *f, int fd, const struct net_address *peer, struct tls_ctx *tls,
-                     bool stranger)
+static void drain(void *codec)
+{
+    struct h1_server *h = codec;
+
+    if (h->state == H1_IDLE && h->served) {
+        close_after_answer(h);
+    } else if (h->state == H1_IDLE) {
+        set_deadline(h, FRONT_DRAIN_FIRST_MS); /* just accepted: its request is on its way */
+    }
+}
+
+void h1_server_start(struct server *s)
 {
     struct h1_server *h = xcalloc(1, sizeof(*h));
 
-    h->front = f;
-    h->peer = *peer;
-    h->tls = tls != NULL;
-    h->stranger = stranger;
+    h->server = s;
+    h->front = s->front;
+    h->conn = s->conn;
     list_init(&h->reapable.link);
     deadline_init(&h->deadline, on_deadline);
-    list_push_back(&f->servers, &h->of_front);
-    f->server_count++;
-    h->conn =
-        conn_accept(f->engine->worker, fd, tls, timeouts(h)->handshake_s * 1000, &server_events, h);
+    server_take_over(s, &server_events, drain, h);
     h->state = H1_IDLE;
-    set_deadline(h, f->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS
-                                : (timeouts(h)->handshake_s + timeouts(h)->head_s) * 1000);
-}
-
-void h1_server_drain_all(struct front *f)
-{
-    LIST_EACH(link, next, &f->servers)
-    {
-        struct h1_server *h = CONTAINER_OF(link, struct h1_server, of_front);
-
-        if (h->state == H1_IDLE && h->served) {
-            close_after_answer(h);
-        } else if (h->state == H1_IDLE) {
-            set_deadline(h, FRONT_DRAIN_FIRST_MS); /* just accepted: its request is on its way */
-        }
-    }
-}
-
-void h1_server_close_all(struct front *f)
-{
-    LIST_EACH(link, next, &f->servers)
-    {
-        conn_close(CONTAINER_OF(link, struct h1_server, of_front)->conn, CE_CLIENT_GONE);
-    }
+    set_deadline(h, h->front->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS
+                                       : (timeouts(h)->handshake_s + timeouts(h)->head_s) * 1000);
 }

@@ -4,7 +4,11 @@
 #ifndef CORRAL_FRONT_IMPL_H
 #define CORRAL_FRONT_IMPL_H
 
+#include "exchange/exchange.h"
 #include "front/front.h"
+#include "net/conn.h"
+
+struct h2_room;
 
 struct front_listener {
     struct listener listener;
@@ -18,7 +22,8 @@ struct front {
     struct engine *engine;
     struct front_listener *listeners; /* owned */
     size_t listener_count;
-    struct list servers; /* h1_server.of_front */
+    struct h2_room *h2;  /* owned */
+    struct list servers; /* server.of_front */
     size_t server_count;
     struct list arrivals; /* arrival.of_front */
     size_t arrival_count;
@@ -39,12 +44,43 @@ void arrival_start(struct front_listener *from, int fd, const struct net_address
 void arrival_drain_all(struct front *f);
 void arrival_close_all(struct front *f);
 
-/** Serve HTTP/1.1 on a fresh descriptor. `stranger`: it was counted in house.sources. */
-void h1_server_start(struct front *f, int fd, const struct net_address *peer, struct tls_ctx *tls,
-                     bool stranger);
+/* ---- server.c: a client's connection, whichever protocol it speaks ---- */
 
-/** Close the idle ones; the others end with their answer. */
-void h1_server_drain_all(struct front *f);
-void h1_server_close_all(struct front *f);
+struct server {
+    struct reapable reapable;
+    struct list of_front; /* front.servers */
+    struct front *front;  /* borrowed */
+    struct conn *conn;    /* owned until on_closed */
+    struct deadline deadline;
+    struct net_address peer;
+    struct tls_names *certificate; /* owned; NULL: the client showed none */
+    void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
+    void *codec;                   /* borrowed: h1_server or h2_server */
+    uint32_t protocols;            /* enum listener_protocol, as flags */
+    bool tls;
+    bool stranger; /* counted in house.sources */
+};
+
+/** Take over a fresh descriptor; it is counted in house.sources. `tls` NULL: plain. */
+void server_start(struct front_listener *fl, int fd, const struct net_address *peer,
+                  struct tls_ctx *tls);
+/** From now on the connection's events are the codec's, and conn.owner is the codec. */
+void server_take_over(struct server *s, const struct conn_events *events,
+                      void (*drain)(void *codec), void *codec);
+/** The codec's on_closed: counts, logs, frees. */
+void server_end(struct server *s, enum corral_err why);
+void server_on_eof(struct conn *c);
+/** It has shown a credential: it leaves the count of its address. */
+void server_known(struct server *s);
+/** Verified under authorities and lists that are no longer in force: it has to come again. */
+bool server_is_stale(const struct server *s);
+struct client_info server_client(struct server *s, const struct client_ops *ops, void *client);
+/** Idle ones close; the others end with their answers. */
+void server_drain_all(struct front *f);
+void server_close_all(struct front *f);
+
+/** Serve HTTP/1.1, or HTTP/2, on a connection that is open. */
+void h1_server_start(struct server *s);
+void h2_server_start(struct server *s);
 
 #endif

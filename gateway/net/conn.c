@@ -115,6 +115,13 @@ static void mark_dirty(struct conn *c)
     }
 }
 
+void conn_want_flush(struct conn *c)
+{
+    if (c->state == CONN_OPEN) {
+        mark_dirty(c);
+    }
+}
+
 enum corral_err conn_write(struct conn *c, struct slice bytes)
 {
     if (c->state == CONN_CLOSED) {
@@ -178,6 +185,10 @@ void conn_flush(struct conn *c)
     if (c->state == CONN_HANDSHAKE) {
         flush_handshake(c);
         return;
+    }
+    if (c->state == CONN_OPEN && c->events->on_flush != NULL) {
+        c->events->on_flush(c);
+        list_unlink(&c->dirty_link);
     }
     enum io_result result = c->transport->flush(c);
 

@@ -29,6 +29,8 @@ struct conn_events {
     size_t (*on_data)(struct conn *c, struct slice bytes);
     /** The peer will send nothing more. The owner closes (there is no half-close, CONTRACTS). */
     void (*on_eof)(struct conn *c);
+    /** A flush begins: the last moment to write for it. Must not close. May be NULL. */
+    void (*on_flush)(struct conn *c);
     /** A flush came back short: the peer takes nothing at the moment. Each time. May be NULL. */
     void (*on_blocked)(struct conn *c);
     /** All pending output went to the kernel after a short send. May be NULL. */
@@ -73,6 +75,8 @@ struct conn {
     uint32_t in_max_bytes;
     uint32_t lingered_bytes;
     uint8_t state;
+    bool offers_h1; /* by ALPN; a server's side */
+    bool offers_h2;
     bool reading; /* the owner wants bytes */
     bool write_armed;
     bool deaf;         /* the kernel refused to watch it: it will be closed */
@@ -97,6 +101,9 @@ struct conn *conn_connect(struct worker *w, const struct net_address *to, struct
 
 /** Collect bytes for the flush at the end of the turn. CE_NO_MEMORY: close the connection. */
 MUST_USE enum corral_err conn_write(struct conn *c, struct slice bytes);
+
+/** A flush shall come at the end of the turn, though nothing is written yet: see on_flush. */
+void conn_want_flush(struct conn *c);
 
 /** Call on_drained when what is pending now has gone, also when no send comes back short. */
 void conn_want_drained(struct conn *c);

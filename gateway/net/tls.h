@@ -117,6 +117,9 @@ struct tls_names {
  */
 struct tls_names *tls_conn_peer_names(const struct conn *c);
 
+/** Whether ALPN has settled on HTTP/2 (RFC 7301); without ALPN it is HTTP/1.1. */
+bool tls_conn_chose_h2(const struct conn *c);
+
 /** Free what TLS holds for `c`; harmless for a plain one. */
 void tls_conn_free(struct conn *c);
 

@@ -36,10 +36,15 @@ bool tls_set_profile(SSL_CTX *ssl)
 static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                        const unsigned char *in, unsigned in_len, void *arg)
 {
-    static const unsigned char ours[] = "\x08http/1.1";
+    static const unsigned char both[] = "\x02h2\x08http/1.1";
+    enum { H2_LEN = 3 };
+    const struct conn *c = SSL_get_app_data(ssl);
+    const unsigned char *ours = c->offers_h2 ? both : both + H2_LEN;
+    unsigned ours_len =
+        (c->offers_h2 ? H2_LEN : 0) + (c->offers_h1 ? sizeof(both) - 1 - H2_LEN : 0);
     unsigned char *chosen;
 
-    if (SSL_select_next_proto(&chosen, out_len, ours, sizeof(ours) - 1, in, in_len) !=
+    if (SSL_select_next_proto(&chosen, out_len, ours, ours_len, in, in_len) !=
         OPENSSL_NPN_NEGOTIATED) {
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }

@@ -97,3 +97,14 @@ struct tls_names *tls_conn_peer_names(const struct conn *c)
     }
     return tls_peer_names(certificate);
 }
+
+bool tls_conn_chose_h2(const struct conn *c)
+{
+    const unsigned char *name = NULL;
+    unsigned len = 0;
+
+    if (c->ssl != NULL) {
+        SSL_get0_alpn_selected(c->ssl, &name, &len);
+    }
+    return len == 2 && memcmp(name, "h2", 2) == 0;
+}

@@ -32,6 +32,9 @@ enum metric {
     M_RELOADS,
     M_CONNECTIONS,
     M_CONNECTIONS_REFUSED,
+    M_H2_CONNECTIONS,
+    M_H2_ENDED,
+    M_H2_MALFORMED,
     M_RETRIES,
     M_COUNT
 };

@@ -79,7 +79,7 @@ BROKEN = {
     "admin-verb": (tenant("name: acme, @verbs: [pull]"), "pull"),
     "option": (base("models: [{name: a, options: {@allowed: [temperature]}}]"), "temperature"),
     "protocol": (listener('address: "127.0.0.1:1", @protocols: [spdy]'), "spdy"),
-    "no-protocol": (listener('address: "127.0.0.1:1", @protocols: []'), "at least one protocol"),
+    "no-protocol": (listener('address: "127.0.0.1:1", @protocols: []'), "at least one of: h2 http/1.1"),
     "prefix": (listener('address: "127.0.0.1:1", @trusted_sources: ["10.0.0.0/33"]'),
                "10.0.0.0/33"),
     "address": (listener('@address: "localhost"'), "not an address and port"),

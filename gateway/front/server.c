@@ -1,0 +1,200 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "front/impl.h"
+#include "http/h2.h"
+#include "net/tls.h"
+
+static const char h2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+static const struct conn_events first_events;
+
+static const struct timeout_settings *timeouts(const struct server *s)
+{
+    return &s->front->engine->snapshot->settings.timeouts;
+}
+
+static void set_deadline(struct server *s, uint64_t timeout_ms)
+{
+    struct worker *w = s->front->engine->worker;
+
+    deadline_set(&w->wheel, &s->deadline, w->now_ms, timeout_ms);
+}
+
+struct client_info server_client(struct server *s, const struct client_ops *ops, void *client)
+{
+    return (struct client_info){ops, client, s->peer, s->tls, s->certificate};
+}
+
+bool server_is_stale(const struct server *s)
+{
+    return s->certificate != NULL && s->conn->tls != s->front->engine->snapshot->tls;
+}
+
+void server_known(struct server *s)
+{
+    if (s->stranger) {
+        s->stranger = false;
+        source_count_release(s->front->engine->house->sources, net_address_source(&s->peer));
+    }
+}
+
+void server_take_over(struct server *s, const struct conn_events *events,
+                      void (*drain)(void *codec), void *codec)
+{
+    deadline_cancel(&s->deadline);
+    s->drain = drain;
+    s->codec = codec;
+    s->conn->events = events;
+    s->conn->owner = codec;
+}
+
+/* ---- until the protocol is known ---- */
+
+static void on_first_open(struct conn *c)
+{
+    struct server *s = c->owner;
+
+    s->certificate = tls_conn_peer_names(c);
+    if (tls_conn_chose_h2(c)) {
+        h2_server_start(s);
+    } else {
+        h1_server_start(s);
+    }
+}
+
+/* RFC 9113 section 3.3, prior knowledge: no HTTP/1.1 request begins like that. */
+static size_t on_first_data(struct conn *c, struct slice bytes)
+{
+    struct server *s = c->owner;
+    struct slice preface = SLICE_LITERAL(h2_preface);
+    size_t len = bytes.len < preface.len ? bytes.len : preface.len;
+    bool alike = memcmp(bytes.ptr, preface.ptr, len) == 0;
+
+    if (alike && len < preface.len) {
+        set_deadline(s, timeouts(s)->head_s * 1000);
+        return 0;
+    }
+    if (alike) {
+        h2_server_start(s);
+    } else {
+        h1_server_start(s);
+    }
+    return c->events->on_data(c, bytes);
+}
+
+void server_on_eof(struct conn *c)
+{
+    conn_close(c, CE_CLIENT_GONE);
+}
+
+static void on_first_closed(struct conn *c, enum corral_err why)
+{
+    server_end(c->owner, why);
+}
+
+static const struct conn_events first_events = {
+    .on_open = on_first_open,
+    .on_data = on_first_data,
+    .on_eof = server_on_eof,
+    .on_closed = on_first_closed,
+};
+
+static void on_deadline(struct deadline *d)
+{
+    conn_finish(CONTAINER_OF(d, struct server, deadline)->conn);
+}
+
+/* ---- begin and end ---- */
+
+void server_start(struct front_listener *fl, int fd, const struct net_address *peer,
+                  struct tls_ctx *tls)
+{
+    struct front *f = fl->front;
+    struct server *s = xcalloc(1, sizeof(*s));
+
+    s->front = f;
+    s->peer = *peer;
+    s->tls = tls != NULL;
+    s->stranger = true;
+    s->protocols = f->engine->snapshot->settings.listeners[fl->index].protocols;
+    list_init(&s->reapable.link);
+    deadline_init(&s->deadline, on_deadline);
+    list_push_back(&f->servers, &s->of_front);
+    f->server_count++;
+    s->conn =
+        conn_accept(f->engine->worker, fd, tls, timeouts(s)->handshake_s * 1000, &first_events, s);
+    s->conn->offers_h1 = (s->protocols & PROTOCOL_HTTP_1_1) != 0;
+    s->conn->offers_h2 = (s->protocols & PROTOCOL_H2) != 0;
+    if (tls != NULL) {
+        return; /* ALPN decides; the handshake has its own deadline */
+    }
+    if (s->protocols == PROTOCOL_HTTP_1_1) {
+        h1_server_start(s);
+    } else if (s->protocols == PROTOCOL_H2) {
+        h2_server_start(s);
+    } else {
+        set_deadline(s, f->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS : timeouts(s)->head_s * 1000);
+    }
+}
+
+static void destroy_reaped(struct reapable *r)
+{
+    struct server *s = CONTAINER_OF(r, struct server, reapable);
+
+    free(s->certificate);
+    free(s);
+}
+
+/* No request came of it, so no access line will tell. */
+static void note_failed_handshake(struct server *s, enum corral_err why)
+{
+    char peer[NET_ADDRESS_TEXT_BYTES];
+    struct log_line line;
+
+    metrics_add(s->front->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
+    net_address_format_host(&s->peer, peer);
+    log_begin(&line, s->front->engine->log, LOG_INFO, "tls.failed");
+    log_str(&line, "client", peer);
+    log_str(&line, "reason", err_reason(why));
+    if (s->conn->fault != NULL) {
+        log_str(&line, "detail", s->conn->fault);
+    }
+    log_end(&line);
+}
+
+void server_end(struct server *s, enum corral_err why)
+{
+    struct front *f = s->front;
+
+    if (why == CE_TLS_HANDSHAKE || why == CE_TLS_TIMEOUT) {
+        note_failed_handshake(s, why);
+    }
+    server_known(s);
+    atomic_fetch_sub_explicit(&f->engine->house->connections, 1, memory_order_relaxed);
+    deadline_cancel(&s->deadline);
+    list_unlink(&s->of_front);
+    f->server_count--;
+    worker_reap(f->engine->worker, &s->reapable, destroy_reaped);
+}
+
+void server_drain_all(struct front *f)
+{
+    LIST_EACH(link, next, &f->servers)
+    {
+        struct server *s = CONTAINER_OF(link, struct server, of_front);
+
+        if (s->drain != NULL) {
+            s->drain(s->codec);
+        } else if (!s->tls) {
+            set_deadline(s, FRONT_DRAIN_FIRST_MS);
+        }
+    }
+}
+
+void server_close_all(struct front *f)
+{
+    LIST_EACH(link, next, &f->servers)
+    {
+        conn_close(CONTAINER_OF(link, struct server, of_front)->conn, CE_CLIENT_GONE);
+    }
+}
