@@ -262,14 +262,16 @@ static void destroy_request(struct reapable *reapable)
     free(CONTAINER_OF(reapable, struct h2_request, reapable));
 }
 
-static void on_gone(void *owner, struct h2_stream *st, bool by_peer)
+static void end_request(struct h2_request *r, enum corral_err why)
 {
-    struct h2_server *h = owner;
-    struct h2_request *r = request_of(st);
-
-    leave(r, CE_CLIENT_GONE);
+    leave(r, why);
     list_unlink(&r->of_server);
-    worker_reap(h->conn->worker, &r->reapable, destroy_request);
+    worker_reap(r->server->conn->worker, &r->reapable, destroy_request);
+}
+
+static void on_gone(void *owner, struct h2_stream *st)
+{
+    end_request(request_of(st), CE_CLIENT_GONE);
 }
 
 static void on_request(void *owner, struct h2_stream *st, const struct http_request *request)
@@ -496,10 +498,12 @@ static void on_client_closed(struct conn *c, enum corral_err why)
 {
     struct h2_server *h = c->owner;
 
-    if (why == CE_CLIENT_STALLED) {
-        fail(h, why);
+    LIST_EACH(link, next, &h->requests)
+    {
+        end_request(CONTAINER_OF(link, struct h2_request, of_server),
+                    why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
     }
-    h2_session_destroy(h->session); /* on_gone for each stream */
+    h2_session_destroy(h->session);
     h->session = NULL;
     deadline_cancel(&h->deadline);
     server_end(h->server, why);

@@ -57,8 +57,8 @@ struct h2_stream {
 struct h2_events {
     /** Memory for a stream; the front's. Never NULL. */
     struct h2_stream *(*create)(void *owner);
-    /** Gone. `by_peer`: reset by the client, or by us because it broke a rule. */
-    void (*on_gone)(void *owner, struct h2_stream *st, bool by_peer);
+    /** Gone: ended on both sides, or reset by one. */
+    void (*on_gone)(void *owner, struct h2_stream *st);
     /** A whole head that keeps every rule. Its slices live during the call. */
     void (*on_request)(void *owner, struct h2_stream *st, const struct http_request *request);
     /** A head that breaks a rule and can be answered. */
@@ -90,7 +90,7 @@ void h2_room_destroy(struct h2_room *room);
 /** Our SETTINGS wait to be sent when it returns. Copies *settings, borrows everything else. */
 struct h2_session *h2_session_create(struct h2_room *room, const struct h2_settings *settings,
                                      const struct h2_events *events, void *owner, bool is_tls);
-/** Every stream that is left is told on_gone. NULL is harmless. */
+/** Streams that are left are not told on_gone: they are the front's. NULL is harmless. */
 void h2_session_destroy(struct h2_session *s);
 
 /**

@@ -20,8 +20,7 @@ static const struct {
 } budgets[H2_BUDGET_COUNT] = {
     [H2_RESETS_RECEIVED] = {FIELD(resets_received_burst), FIELD(resets_received_per_s),
                             FIELD(frames_lifetime), CE_H2_RESETS_RECEIVED},
-    [H2_RESETS_EARLY] = {FIELD(resets_received_burst), FIELD(resets_received_per_s),
-                         FIELD(resets_before_response), CE_H2_RESETS_EARLY},
+    [H2_RESETS_EARLY] = {.lifetime = FIELD(resets_before_response), .why = CE_H2_RESETS_EARLY},
     [H2_RESETS_SENT] = {FIELD(resets_sent_burst), FIELD(resets_sent_per_s),
                         FIELD(resets_sent_lifetime), CE_H2_RESETS_SENT},
     [H2_EMPTY_DATA] = {FIELD(empty_data_per_s), FIELD(empty_data_per_s), FIELD(frames_lifetime),
@@ -44,6 +43,14 @@ static uint32_t limit_at(const struct h2_settings *limits, uint8_t offset)
     return *(const uint32_t *)((const char *)limits + offset);
 }
 
+static void wear(struct h2_guard *g, const struct h2_settings *limits, enum h2_budget budget)
+{
+    if (++g->spent[budget].count >= limit_at(limits, budgets[budget].lifetime) &&
+        g->worn_out == CE_OK) {
+        g->worn_out = budgets[budget].why;
+    }
+}
+
 enum corral_err h2_guard_spend(struct h2_guard *g, const struct h2_settings *limits,
                                enum h2_budget budget)
 {
@@ -58,10 +65,13 @@ enum corral_err h2_guard_spend(struct h2_guard *g, const struct h2_settings *lim
         return budgets[budget].why;
     }
     spent->due_us += interval_us;
-    if (++spent->count >= limit_at(limits, budgets[budget].lifetime) && g->worn_out == CE_OK) {
-        g->worn_out = budgets[budget].why;
-    }
+    wear(g, limits, budget);
     return CE_OK;
+}
+
+void h2_guard_reset_early(struct h2_guard *g, const struct h2_settings *limits)
+{
+    wear(g, limits, H2_RESETS_EARLY);
 }
 
 void h2_guard_sent_data(struct h2_guard *g)
@@ -91,8 +101,9 @@ static enum corral_err judge_gone(struct h2_guard *g, const struct h2_settings *
                                   const struct h2_frame *f)
 {
     const struct h2_gone *gone = find_gone(g, f->stream);
+    bool is_refused = g->accept_until != 0 && f->stream > g->accept_until;
 
-    if (gone != NULL && gone->reset_by_us) {
+    if (is_refused || (gone != NULL && gone->reset_by_us)) {
         return h2_guard_spend(g, limits, H2_STALE);
     }
     return gone == NULL && f->type == NGHTTP2_HEADERS ? CE_H2_STREAM_ID : CE_H2_STREAM_CLOSED;

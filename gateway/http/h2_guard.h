@@ -16,7 +16,7 @@
 
 enum h2_budget {
     H2_RESETS_RECEIVED,
-    H2_RESETS_EARLY, /* received before our answer began: what a rapid reset is made of */
+    H2_RESETS_EARLY, /* received before our answer began, a number for life alone */
     H2_RESETS_SENT,  /* for the client's faults: what MadeYouReset is made of */
     H2_EMPTY_DATA,   /* without END_STREAM, or little more than padding */
     H2_PINGS,
@@ -52,6 +52,7 @@ struct h2_guard {
     struct h2_gone recent[H2_RECENT]; /* a ring */
     uint32_t recent_next;
     int32_t last_stream;   /* the highest that the client has opened */
+    int32_t accept_until;  /* the last stream that our GOAWAY named; 0: none was sent */
     uint32_t update_grace; /* WINDOW_UPDATEs earned by DATA frames of ours */
     uint32_t continuations;
     uint64_t now_us;
@@ -73,6 +74,9 @@ MUST_USE enum corral_err h2_guard_frame(struct h2_guard *g, const struct h2_sett
 /** Spend one of a budget. CE_OK or the budget's error. Notes g->worn_out. */
 MUST_USE enum corral_err h2_guard_spend(struct h2_guard *g, const struct h2_settings *limits,
                                         enum h2_budget budget);
+
+/** A stream was reset before our answer began. */
+void h2_guard_reset_early(struct h2_guard *g, const struct h2_settings *limits);
 
 /** We have sent a DATA frame: the client may update its windows. */
 void h2_guard_sent_data(struct h2_guard *g);

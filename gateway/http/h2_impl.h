@@ -9,6 +9,13 @@
 
 #include "http/h2_guard.h"
 
+/**
+ * nghttp2 ends a connection for one stream too many, RFC 9113 section 5.1.2 refuses that stream
+ * alone. So nghttp2 believes that more are allowed than the client is told, and we refuse: more
+ * than one read can hold.
+ */
+enum { H2_STREAM_SLACK = 2048 };
+
 /** The header block that is being read; of a connection there is one at a time. */
 struct h2_head {
     struct h2_head *next; /* in the room's freelist */
@@ -34,14 +41,16 @@ struct h2_session {
     void *owner;
     struct h2_settings limits;
     struct h2_guard guard;
-    struct h2_head *head;  /* owned; NULL: no block is being read */
-    struct h2_sink sink;   /* during h2_session_send */
+    struct h2_head *head; /* owned; NULL: no block is being read */
+    struct h2_sink sink;  /* during h2_session_send */
+    uint32_t streams;
     enum corral_err fault; /* why the connection ends */
     uint32_t preface_left;
     uint32_t frame_left; /* bytes of the current frame's payload */
     uint8_t head_len;    /* bytes of a frame head that came in pieces */
     uint8_t head_bytes[9];
     bool is_tls;
+    bool greeted;  /* our SETTINGS are sent */
     bool refusing; /* the last GOAWAY is submitted */
 };
 

@@ -78,6 +78,9 @@ static int on_frame_sent(nghttp2_session *ng, const nghttp2_frame *frame, void *
 
     if (frame->hd.type == NGHTTP2_RST_STREAM) {
         on_reset_sent(s, frame->hd.stream_id);
+    } else if (frame->hd.type == NGHTTP2_GOAWAY && s->fault == CE_OK &&
+               frame->goaway.error_code != NGHTTP2_NO_ERROR) {
+        s->fault = CE_H2_PROTOCOL; /* nghttp2's own judgement */
     } else if ((frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
                (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0) {
         on_answer_end(s, frame->hd.stream_id);
@@ -91,6 +94,24 @@ void h2_send_register(nghttp2_session_callbacks *callbacks)
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_sent);
 }
 
+/* The first frame is our SETTINGS: the client is told the real number of streams. */
+static void greet(struct h2_session *s, struct slice frame)
+{
+    enum { FRAME_HEAD_BYTES = 9, VALUE_AT = FRAME_HEAD_BYTES + 2, MAX_BYTES = 64 };
+    char copy[MAX_BYTES];
+    uint32_t value = s->limits.max_streams;
+
+    assert(frame.len <= sizeof(copy) && frame.ptr[3] == NGHTTP2_SETTINGS &&
+           frame.ptr[VALUE_AT - 1] == NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS);
+    memcpy(copy, frame.ptr, frame.len);
+    for (int i = 3; i >= 0; i--) {
+        copy[VALUE_AT + i] = (char)(value & 0xff);
+        value >>= 8;
+    }
+    s->greeted = true;
+    s->sink.write(s->sink.arg, slice_of(copy, frame.len));
+}
+
 enum corral_err h2_session_send(struct h2_session *s, struct h2_sink sink)
 {
     const uint8_t *bytes;
@@ -99,7 +120,9 @@ enum corral_err h2_session_send(struct h2_session *s, struct h2_sink sink)
     s->sink = sink;
     while (len > 0 && sink.room(sink.arg)) {
         len = nghttp2_session_mem_send(s->ng, &bytes);
-        if (len > 0) {
+        if (len > 0 && !s->greeted) {
+            greet(s, slice_of((const char *)bytes, (size_t)len));
+        } else if (len > 0) {
             sink.write(sink.arg, slice_of((const char *)bytes, (size_t)len));
         }
     }

@@ -45,12 +45,19 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
 
     h2_head_give(s->room, s->head); /* of a block that was broken off */
     s->head = h2_head_take(s->room);
-    if (frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-        struct h2_stream *st = s->events->create(s->owner);
-
-        *st = (struct h2_stream){.id = frame->hd.stream_id};
-        nghttp2_session_set_stream_user_data(ng, st->id, st);
+    if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        return 0;
     }
+    if (s->streams >= s->limits.max_streams) {
+        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                  NGHTTP2_REFUSED_STREAM);
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+    }
+    struct h2_stream *st = s->events->create(s->owner);
+
+    *st = (struct h2_stream){.id = frame->hd.stream_id};
+    s->streams++;
+    nghttp2_session_set_stream_user_data(ng, st->id, st);
     return 0;
 }
 
@@ -166,8 +173,9 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
         return 0;
     }
     h2_guard_forget(&s->guard, id, st->reset_sent && !st->request_ended);
+    s->streams--;
     nghttp2_session_set_stream_user_data(ng, id, NULL);
-    s->events->on_gone(s->owner, st, code != NGHTTP2_NO_ERROR && !st->reset_by_us);
+    s->events->on_gone(s->owner, st);
     return 0;
 }
 
@@ -215,7 +223,7 @@ struct h2_session *h2_session_create(struct h2_room *room, const struct h2_setti
                                      const struct h2_events *events, void *owner, bool is_tls)
 {
     const nghttp2_settings_entry ours[] = {
-        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings->max_streams},
+        {NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, settings->max_streams + H2_STREAM_SLACK},
         {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, settings->stream_window_bytes},
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_MAX_HEAD_BYTES},
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
@@ -242,7 +250,7 @@ void h2_session_destroy(struct h2_session *s)
     if (s == NULL) {
         return;
     }
-    nghttp2_session_del(s->ng); /* on_stream_close for each that is left */
+    nghttp2_session_del(s->ng);
     h2_head_give(s->room, s->head);
     free(s);
 }
@@ -264,10 +272,7 @@ static enum corral_err judge(struct h2_session *s)
 
     s->frame_left = f.len;
     if (f.type == NGHTTP2_RST_STREAM && is_live && !stream_of(s, f.stream)->responded) {
-        enum corral_err err = h2_guard_spend(&s->guard, &s->limits, H2_RESETS_EARLY);
-        if (err != CE_OK) {
-            return err;
-        }
+        h2_guard_reset_early(&s->guard, &s->limits);
     }
     return h2_guard_frame(&s->guard, &s->limits, &f, is_live);
 }

@@ -20,9 +20,14 @@ TENANTS = {
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes many minutes; runs with CORRAL_LONG=1")
+    config.addinivalue_line("markers", "http1: about HTTP/1.1 alone; not with CORRAL_PROTOCOL=h2")
 
 
 def pytest_collection_modifyitems(items):
+    if harness.PROTOCOL == "h2":
+        for item in items:
+            if "http1" in item.keywords:
+                item.add_marker(pytest.mark.skip(reason="about HTTP/1.1"))
     if os.environ.get("CORRAL_LONG") != "1":
         for item in items:
             if "long" in item.keywords:
@@ -42,7 +47,8 @@ def make_config(keyfile):
     def make(sims, tenants=None, slots=1, **more):
         tenants = TENANTS if tenants is None else tenants
         config = {
-            "listeners": [{"address": "127.0.0.1:%d" % harness.free_port()}],
+            "listeners": [{"address": "127.0.0.1:%d" % harness.free_port(),
+                           "protocols": ["h2", "http/1.1"]}],
             "workers": 2,
             "api_keys_file": keyfile.only(tenants),
             "tenants": [dict(settings, name=name) for name, settings in tenants.items()],

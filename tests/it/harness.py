@@ -13,6 +13,11 @@ import threading
 import time
 
 import h1
+import h2
+
+# The same tests over both protocols: what a client of corral speaks here.
+PROTOCOL = os.environ.get("CORRAL_PROTOCOL", "h1")
+wire = {"h1": h1, "h2": h2}[PROTOCOL]
 
 SANITIZER = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
 RUNNING_SLOTS = ("busy", "draining")
@@ -166,7 +171,7 @@ class KeyFile:
 class Metrics:
     """A scrape: series by name and labels."""
 
-    LINE = re.compile(r'^([a-z_]+)(?:\{(.*)\})? ([0-9.eE+-]+)$')
+    LINE = re.compile(r'^([a-z0-9_]+)(?:\{(.*)\})? ([0-9.eE+-]+)$')
     LABEL = re.compile(r'([a-z_]+)="((?:[^"\\]|\\.)*)"')
 
     def __init__(self, text):
@@ -229,10 +234,10 @@ class Corral:
         return self.keys[tenant] if tenant else None
 
     def client(self, **kwargs):
-        return h1.Client(self.address, **kwargs)
+        return wire.Client(self.address, **kwargs)
 
     def ask(self, data, **kwargs):
-        return h1.ask(self.address, data, **kwargs)
+        return wire.ask(self.address, data, **kwargs)
 
     def post(self, path, body, tenant="acme", headers=(), **kwargs):
         return self.ask(h1.post(path, body, self.key(tenant), headers), **kwargs)

@@ -54,7 +54,7 @@ def context(authority, low=None, high=None, alpn=None, ciphers=None):
 
 @pytest.mark.parametrize("version,name", [(ssl.TLSVersion.TLSv1_2, "TLSv1.2"),
                                           (ssl.TLSVersion.TLSv1_3, "TLSv1.3")])
-@pytest.mark.parametrize("alpn", [None, ["http/1.1"], ["h2", "http/1.1"]])
+@pytest.mark.parametrize("alpn", [None, ["http/1.1"], ["spdy/3", "http/1.1"]])
 def test_a_stream_over_tls_is_identical(secure, authority, version, name, alpn):
     corral, sim = secure
     made = context(authority, version, version, alpn)

@@ -1,0 +1,791 @@
+"""HTTP/2: every attack of facts/attacks.md by its number, S-134 to S-183.
+
+RS: the stream is reset or answered with a 4xx. GA: GOAWAY and the connection ends. In neither case
+may anything reach a replica that was not there before.
+"""
+
+import contextlib
+import os
+import struct
+import time
+
+import pytest
+
+import h1
+import h2
+from harness import chat, wait_for
+
+KEY = "authorization"
+
+
+@contextlib.contextmanager
+def wired(corral, **kwargs):
+    with h2.Connection(corral.address, **kwargs) as c:
+        assert c.until(lambda: c.peer and c.acked), "no SETTINGS"
+        yield c
+
+
+def served(corral):
+    """A good client on a connection of its own is answered as ever."""
+    with wired(corral) as c:
+        began = time.monotonic()
+        answer = c.answer(c.post("/api/chat", chat(), corral.key()))
+        assert (answer.status, answer.end) == (200, "whole"), answer
+        return time.monotonic() - began
+
+
+def cut(corral, c, code=h2.CALM, reason=None):
+    """The connection ends with that code, for that reason, and others are served."""
+    assert c.wait_goaway() == code, (c.goaways, c.raw.end)
+    assert c.wait_end() in ("fin", "rst")
+    if reason:
+        wait_for(lambda: [x for x in corral.logged("http2.ended") if x["reason"] == reason], 3, reason)
+        assert corral.metrics().sum("corral_http2_ended_total", reason=reason) >= 1
+    assert served(corral) < 2
+
+
+def refused(c, stream, timeout=5):
+    """RS: the code of the reset, or the 4xx."""
+    own = c.stream(stream)
+    assert c.until(lambda: own.over, timeout), "neither reset nor answered"
+    if own.end == "whole":
+        assert 400 <= own.status < 500, own.heads
+        return own.status
+    return own.end
+
+
+def ping(c):
+    """Everything before has been looked at."""
+    before = c.pings
+    c.frame(h2.PING, 0, 0, b"12345678")
+    return c.until(lambda: c.pings > before)
+
+
+# ---- resets ----
+
+def test_s134_rapid_reset(shared):
+    corral, sim = shared
+    before = sim.posts()
+    with wired(corral) as c:
+        for _ in range(1000):
+            stream = c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+            if not c.rst(stream):
+                break
+        cut(corral, c, reason="h2_resets_received")
+    assert sim.posts() - before <= 2  # the good client's own
+    corral.wait_idle()
+
+
+def test_s134_resets_after_work_began(stable):
+    """Whole requests, reset at once: never more at the replica than it has slots."""
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "4").warm()
+    corral = stable.corral(sim, slots=4, timeouts={"cancel_grace_ms": 100})
+    with wired(corral) as c:
+        for _ in range(200):
+            c.rst(c.post("/api/chat", chat(tokens=100), corral.key()))
+        assert c.wait_end() in ("fin", "rst") and c.goaways[-1][1] == h2.CALM
+    corral.wait_idle(10)
+    assert sim.stat("max_in_flight") <= 4
+    assert served(corral) < 2
+
+
+def test_s135_the_patient_form_is_asked_to_come_again(stable):
+    """Below every rate: at 50 resets before an answer no new stream is taken; old ones end well."""
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "4").warm()
+    corral = stable.corral(sim, slots=4)
+    with wired(corral) as c:
+        kept = c.post("/api/chat", chat(tokens=60), corral.key())
+        assert c.until(lambda: c.stream(kept).chunks)
+        for _ in range(60):
+            c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+        assert c.wait_goaway() == h2.NO_ERROR
+        answer = c.answer(kept)
+        assert (answer.status, answer.end) == (200, "whole")
+        assert c.wait_end() == "fin"
+    assert corral.metrics().sum("corral_http2_ended_total", reason="h2_resets_before_response") == 1
+    served(corral)
+
+
+MADE_YOU_RESET = {
+    "S-136 window overflow": lambda c, s: c.frame(h2.WINDOW, 0, s, struct.pack(">I", 0x7fffffff)),
+    "S-137 data is not the content-length": lambda c, s: c.frame(h2.DATA, h2.END_STREAM, s, b"12345678"),
+    "S-137 more data than the content-length": lambda c, s: c.frame(h2.DATA, 0, s, b"x" * 300),
+}
+
+
+@pytest.mark.parametrize("name", MADE_YOU_RESET)
+def test_made_you_reset(shared, name):
+    corral, sim = shared
+    before = sim.posts()
+    with wired(corral) as c:
+        for _ in range(300):
+            stream = c.headers([*c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]),
+                                ("content-length", "100")], end=False)
+            if not MADE_YOU_RESET[name](c, stream):
+                break
+        cut(corral, c, reason="h2_window_updates" if "S-136" in name else "h2_resets_sent")
+    assert sim.posts() - before <= 2
+
+
+def test_s136_slower_than_window_updates_are_counted(stable):
+    corral = stable.corral(stable.sim(), http2={"window_updates_per_s": 1000000})
+    with wired(corral) as c:
+        for _ in range(300):
+            stream = c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+            if not c.frame(h2.WINDOW, 0, stream, struct.pack(">I", 0x7fffffff)):
+                break
+        assert c.wait_end() in ("fin", "rst") and c.goaways[-1][1] == h2.CALM
+    assert corral.metrics().sum("corral_http2_ended_total", reason="h2_resets_sent") == 1
+
+
+def test_s138_malformed_heads(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        for _ in range(300):
+            c.headers([*c.fields(), ("connection", "close")])
+        cut(corral, c, reason="h2_resets_sent")
+    assert corral.metrics().sum("corral_http2_malformed_total") >= 50
+
+
+def test_s139_more_streams_than_are_allowed(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        assert c.peer[h2.MAX_STREAMS] == 100
+        key = [(KEY, "Bearer " + corral.key())]
+        for _ in range(100):
+            c.headers(c.fields("POST", "/api/chat", key), end=False)
+        over = c.headers(c.fields("POST", "/api/chat", key), end=False)
+        assert refused(c, over) == h2.REFUSED
+        for _ in range(300):
+            c.headers(c.fields("POST", "/api/chat", key), end=False)
+        cut(corral, c, reason="h2_resets_sent")
+
+
+@pytest.mark.parametrize("what", ["zero window update", "data after the end", "self-dependent"])
+def test_s140_faults_that_end_the_connection(shared, what):
+    corral, _ = shared
+    with wired(corral) as c:
+        if what == "zero window update":
+            c.frame(h2.WINDOW, 0, 0, struct.pack(">I", 0))
+        elif what == "data after the end":
+            stream = c.post("/api/chat", chat(tokens=100000), corral.key())
+            c.frame(h2.DATA, 0, stream, b"x")
+        else:
+            c.frame(h2.PRIORITY, 0, 3, struct.pack(">IB", 3, 0))
+            if not c.until(lambda: c.goaways or c.stream(3).over, 1):
+                assert ping(c), "ignored: RFC 9113 section 5.3.2 allows it"
+                return
+        assert c.until(lambda: c.goaways or any(s.over for s in c.streams.values()))
+    served(corral)
+
+
+def test_s141_upstream_work_ends_with_the_stream(stable):
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "2").warm()
+    corral = stable.corral(sim, slots=2)
+    with wired(corral) as c:
+        streams = [c.post("/api/chat", chat(tokens=10000), corral.key()) for _ in range(3)]
+        assert c.until(lambda: all(c.stream(s).chunks for s in streams[:2]))
+        assert corral.waiting() == 1
+        began = time.monotonic()
+        c.rst(streams[2])  # waits in the queue
+        wait_for(lambda: corral.waiting() == 0, 1, "the place in the queue")
+        c.rst(streams[0])
+        wait_for(lambda: sim.stat("in_flight") == 1, 1, "the replica's free slot")
+        print("both gone after %.0f ms" % ((time.monotonic() - began) * 1000))
+        own = c.stream(streams[1])
+        count = len(own.chunks)
+        assert c.until(lambda: len(own.chunks) > count + 5), "the other stream goes on"
+        c.rst(streams[1])
+        corral.wait_idle()
+
+
+# ---- heads ----
+
+def test_s142_continuations(shared):
+    corral, _ = shared
+    for count, length in ((9, 0), (5, 16000), (1000, 1)):
+        with wired(corral) as c:
+            stream = c.take_id()
+            c.frame(h2.HEADERS, h2.END_STREAM, stream, c.block_of(c.fields()))
+            piece = b"\x00" + bytes([1]) + b"x" + b"\x00" if length > 3 else b""
+            for _ in range(count):
+                c.frame(h2.CONTINUATION, 0, stream, (piece * (length // 4 + 1))[:length // 4 * 4])
+            assert c.wait_goaway() in (h2.CALM, h2.COMPRESSION)
+            assert c.wait_end() in ("fin", "rst")
+    assert corral.metrics().sum("corral_http2_ended_total", reason="h2_continuations") >= 1
+    with wired(corral) as c:  # as many as are allowed
+        fields = [("x-%d" % i, "y") for i in range(8)]
+        stream = c.headers(c.fields(), more=[fields[i:i + 2] for i in range(0, 8, 2)])
+        assert c.answer(stream).status == 200
+
+
+def test_s142_a_head_that_never_ends(stable):
+    corral = stable.corral(stable.sim(), timeouts={"head_s": 1})
+    with wired(corral) as c:
+        c.frame(h2.HEADERS, h2.END_STREAM, c.take_id(), c.block_of(c.fields()))
+        assert c.wait_goaway() == h2.CALM
+        assert c.wait_end() in ("fin", "rst")
+    assert corral.metrics().sum("corral_http2_ended_total", reason="head_timeout") == 1
+
+
+@pytest.mark.parametrize("what", ["alone", "another frame between", "another stream"])
+def test_s143_continuation_out_of_place(shared, what):
+    corral, _ = shared
+    with wired(corral) as c:
+        if what == "alone":
+            c.frame(h2.CONTINUATION, h2.END_HEADERS, 1, c.block_of(c.fields()))
+        else:
+            c.frame(h2.HEADERS, h2.END_STREAM, 1, c.block_of(c.fields()))
+            if what == "another stream":
+                c.frame(h2.CONTINUATION, h2.END_HEADERS, 3, b"")
+            else:
+                c.frame(h2.PING, 0, 0, b"12345678")
+        cut(corral, c, h2.PROTOCOL)
+
+
+def test_s144_hpack_bomb(shared):
+    """One field of 4 KiB in the table, then a byte for each use of it."""
+    corral, _ = shared
+    with wired(corral) as c:
+        rss = corral.rss()
+        stream = c.take_id()
+        c.frame(h2.HEADERS, h2.END_STREAM, stream, c.block_of([*c.fields(), ("x-bomb", "a" * 4000)]))
+        for _ in range(4):
+            c.frame(h2.CONTINUATION, 0, stream, b"\xbe" * 16000)
+        cut(corral, c, reason="h2_header_bomb")
+        assert corral.rss() - rss < 1 << 20 or "asan" in os.environ["CORRAL"]
+
+
+def test_s144_heads_above_16_kib_are_told(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        assert c.peer[6] == 16384  # SETTINGS_MAX_HEADER_LIST_SIZE
+        over = c.headers(c.fields(), more=[[("x-%d" % i, "a" * 4200)] for i in range(4)])
+        assert refused(c, over) == 431
+        assert c.answer(c.headers([*c.fields(), *[("x-%d" % i, "a" * 3700) for i in range(4)]])).status == 200
+
+
+def test_s145_fields_are_counted(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        assert refused(c, c.headers([*c.fields(), *[("x", "y")] * 65])) == 431
+        assert c.answer(c.headers([*c.fields(), *[("x", "y")] * 64])).status == 200
+        c.frame(h2.HEADERS, h2.END_STREAM | h2.END_HEADERS, c.take_id(), b"\x90" * 16000)
+        cut(corral, c, reason="h2_header_bomb")
+
+
+HPACK_FAULTS = {
+    "S-146 size update above the setting": b"\x3f\xe1\xff\xff\xff\x0f",
+    "S-146 size update at the end": b"\x82\x86\x84\x41\x09localhost\x3f\x01",
+    "S-147 padding of more than 7 bits": b"\x00\x85\xf2\xb2\x4a\x84\xff\x84\x49\x50\x9f\xff",
+    "S-147 EOS in a string": b"\x00\x85\xf2\xb2\x4a\x84\xff\x87\x49\x51\xff\xff\xff\xfa\x7f",
+    "S-147 integer overflow": b"\x7f" + b"\xff" * 12,
+    "S-147 index 0": b"\x80",
+    "S-147 index beyond the table": b"\xff\x7f",
+}
+
+
+@pytest.mark.parametrize("name", HPACK_FAULTS)
+def test_hpack_faults(shared, name):
+    corral, _ = shared
+    with wired(corral) as c:
+        c.frame(h2.HEADERS, h2.END_STREAM | h2.END_HEADERS, 1, HPACK_FAULTS[name])
+        cut(corral, c, h2.COMPRESSION)
+
+
+def test_s146_a_table_size_that_flaps(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        for i in range(50):
+            c.encoder.header_table_size = 0 if i % 2 else 4096
+            assert c.answer(c.headers(c.fields())).status == 200
+
+
+def test_s148_empty_names_and_values(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        c.frame(h2.HEADERS, h2.END_STREAM | h2.END_HEADERS, c.take_id(),
+                c.block_of(c.fields()) + b"\x00\x00\x01x")
+        assert refused(c, 1) == h2.PROTOCOL
+        assert refused(c, c.headers([*c.fields(), *[("x", "")] * 100])) == 431
+        c.headers([*c.fields(), *[("x", "")] * 1000])
+        cut(corral, c, reason="h2_header_bomb")
+
+
+# ---- floods of frames ----
+
+FLOODS = {
+    "S-149 ping": (h2.frame(h2.PING, 0, 0, b"12345678"), "h2_pings"),
+    "S-149 ping acknowledgements": (h2.frame(h2.PING, 1, 0, b"12345678"), "h2_pings"),
+    "S-150 settings": (h2.settings({4: 65535}), "h2_settings"),
+    "S-150 settings acknowledgements": (h2.frame(h2.SETTINGS, 1), "h2_protocol_error"),
+    "S-151 empty data": (h2.frame(h2.DATA, 0, 1), "h2_empty_data"),
+    "S-151 data of padding": (h2.frame(h2.DATA, 8, 1, b"\xff" + b"x" + b"\0" * 255), "h2_empty_data"),
+    "S-152 priority": (h2.frame(h2.PRIORITY, 0, 5, b"\0\0\0\0\x10"), "h2_priorities"),
+    "S-152 priority update": (h2.frame(16, 0, 0, b"\0\0\0\x05u=1"), "h2_priorities"),
+    "S-153 window update": (h2.frame(h2.WINDOW, 0, 0, b"\0\0\0\1"), "h2_window_updates"),
+    "S-154 unknown type": (h2.frame(0xbb, 0, 0, b"x" * 16000), "h2_unknown_frames"),
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_floods(shared, name):
+    """20,000 of a kind as fast as it goes: cut off; a hundred are nobody's fault."""
+    corral, _ = shared
+    data, reason = FLOODS[name]
+    with wired(corral, window=65535) as c:
+        if "data" in name:
+            c.headers([*c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())])], end=False)
+        c.send(data * 80)
+        assert "acknowledgements" in name or (ping(c) and not c.goaways), "eighty are allowed"
+        for _ in range(200):
+            if not c.send(data * 100):
+                break
+        assert c.wait_end(10) in ("fin", "rst")
+        assert not c.goaways or c.goaways[-1][1] in (h2.CALM, h2.PROTOCOL)
+        wait_for(lambda: [x for x in corral.logged("http2.ended") if x["reason"] == reason], 3, reason)
+    served(corral)
+
+
+def test_s149_pings_whose_answers_nobody_reads(shared):
+    corral, _ = shared
+    with h2.Connection(corral.address, rcvbuf=4096) as c:
+        c.raw.sock.settimeout(5)
+        sent = 0
+        while sent < 20000 and c.send(h2.frame(h2.PING, 0, 0, b"12345678") * 100):
+            sent += 100
+        assert sent < 20000 or c.wait_end() in ("fin", "rst")
+    served(corral)
+
+
+def test_s150_settings_of_33_entries(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        c.frame(h2.SETTINGS, 0, 0, struct.pack(">HI", 0xabc, 1) * 33)
+        assert c.wait_goaway() in (h2.CALM, h2.PROTOCOL)
+        assert c.wait_end() in ("fin", "rst")
+
+
+def test_a_lifetime_number_asks_to_come_again(stable):
+    corral = stable.corral(stable.sim("--tokens-per-s", "50").warm(), http2={"frames_lifetime": 20})
+    with wired(corral) as c:
+        kept = c.post("/api/chat", chat(tokens=50), corral.key())
+        assert c.until(lambda: c.stream(kept).chunks)
+        c.send(h2.frame(h2.PING, 0, 0, b"12345678") * 20)
+        assert c.wait_goaway() == h2.NO_ERROR
+        assert c.answer(kept).end == "whole"
+        assert c.wait_end() == "fin"
+    assert corral.metrics().sum("corral_http2_ended_total", reason="h2_pings") == 1
+
+
+def test_window_updates_of_a_busy_client_are_free(stable):
+    """As some clients do: an update for the stream and the connection for each DATA frame."""
+    corral = stable.corral(stable.sim("--tokens-per-s", "1000").warm(), http2={"window_updates_per_s": 1})
+    with wired(corral, window=65535) as c:
+        stream = c.post("/api/chat", chat(tokens=600), corral.key())
+        own, told = c.stream(stream), 0
+        while not own.over and c.until(lambda: len(own.chunks) > told or own.over):
+            for chunk in own.chunks[told:]:
+                for number in (0, stream):
+                    c.frame(h2.WINDOW, 0, number, struct.pack(">I", len(chunk)))
+            told = len(own.chunks)
+        assert own.end == "whole" and not c.goaways and told > 100
+
+
+# ---- flow control ----
+
+def test_s155_no_window_is_back_pressure(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "100", "--chunk-bytes", "900").warm()
+    corral = stable.corral(sim, slots=100, timeouts={"write_stall_s": 2, "cancel_grace_ms": 0},
+                           tenants={"acme": {"max_running": 100}})
+    before = corral.rss()
+    with wired(corral, window=0) as c:
+        streams = [c.post("/api/chat", chat(tokens=100000000), corral.key()) for _ in range(100)]
+        assert c.until(lambda: all(c.stream(s).head for s in streams))
+        time.sleep(0.5)
+        grown = corral.rss() - before
+        print("%.0f KiB a stream without a window" % (grown / 102400))
+        assert grown < 100 * 64 * 1024 + (16 << 20) * ("asan" in os.environ["CORRAL"])
+        assert c.until(lambda: all(c.stream(s).over for s in streams), 10), "the stall rule"
+        assert {c.stream(s).end for s in streams} == {h2.CANCEL}
+        wait_for(lambda: sim.stat("in_flight") == 0, 3, "the replica's slots")
+        assert not c.goaways, "resets of ours are not the client's fault"
+
+
+def test_s156_a_window_that_drips(stable):
+    sim = stable.sim("--tokens-per-s", "0", "--chunk-bytes", "900").warm()
+    corral = stable.corral(sim, timeouts={"write_stall_s": 1, "cancel_grace_ms": 0})
+    with wired(corral, window=0) as c:
+        stream = c.post("/api/chat", chat(tokens=100000000), corral.key())
+        own = c.stream(stream)
+        for _ in range(60):
+            c.frame(h2.WINDOW, 0, stream, struct.pack(">I", 1))
+            if c.until(lambda: own.over, 0.1):
+                break
+        assert own.end == h2.CANCEL
+        wait_for(lambda: sim.stat("in_flight") == 0, 3, "the replica's slot")
+
+
+def test_s157_windows(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        c.frame(h2.WINDOW, 0, 0, struct.pack(">I", 0x7fffffff))
+        cut(corral, c, h2.FLOW)
+    with wired(corral, window=100) as c:  # made smaller in the middle: the rest waits until it is positive
+        stream = c.post("/api/chat", chat(tokens=50), corral.key())
+        own = c.stream(stream)
+        assert c.until(lambda: len(own.body) == 100)
+        c.send(h2.settings({4: 10}))
+        assert c.until(lambda: c.acked == 2)
+        c.frame(h2.WINDOW, 0, stream, struct.pack(">I", 80))
+        assert ping(c) and len(own.body) == 100
+        c.frame(h2.WINDOW, 0, stream, struct.pack(">I", 60))
+        assert c.until(lambda: len(own.body) == 150, 3)
+        c.frame(h2.WINDOW, 0, stream, struct.pack(">I", 1 << 20))
+        assert c.answer(stream).end == "whole"
+
+
+def test_s158_bodies_that_do_not_come(stable):
+    corral = stable.corral(stable.sim().warm(), timeouts={"body_s": 1})
+    with wired(corral) as c:
+        streams = [c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+                   for _ in range(100)]
+        assert c.until(lambda: all(c.stream(s).over for s in streams), 8)
+        assert {c.stream(s).status for s in streams} == {408}
+        assert c.until(lambda: all(getattr(c.stream(s), "reset", None) == h2.NO_ERROR for s in streams), 5)
+        assert not c.goaways
+        assert c.answer(c.request("GET", "/")).status == 200
+    corral.wait_idle()
+
+
+# ---- streams and their states ----
+
+STATES = {
+    "S-159 RST_STREAM on stream 0": (h2.frame(h2.RST, 0, 0, b"\0\0\0\x08"), h2.PROTOCOL),
+    "S-159 even stream": (h2.frame(h2.HEADERS, 5, 2, b"\x82\x87\x84"), h2.PROTOCOL),
+    "S-159 data on stream 0": (h2.frame(h2.DATA, 0, 0, b"x"), h2.PROTOCOL),
+    "S-159 data on an idle stream": (h2.frame(h2.DATA, 0, 99, b"x"), h2.PROTOCOL),
+    "S-159 reset of an idle stream": (h2.frame(h2.RST, 0, 99, b"\0\0\0\x08"), h2.PROTOCOL),
+    "S-159 settings on a stream": (h2.frame(h2.SETTINGS, 0, 1), h2.PROTOCOL),
+    "S-164 16 MiB of frame": (b"\xff\xff\xff" + h2.frame(h2.DATA, 0, 1)[3:], h2.FRAME_SIZE),
+    "S-164 one byte over": (h2.frame(h2.PING, 0, 0, b"x" * 16385), h2.FRAME_SIZE),
+    "S-164 max frame size too small": (h2.settings({5: 100}), h2.PROTOCOL),
+    "S-165 headers padded over their end": (h2.frame(h2.HEADERS, 0xd, 1, b"\xff\x82"), h2.PROTOCOL),
+    "S-165 padded and prioritised, too short": (h2.frame(h2.HEADERS, 0x2d, 1, b"\x00\x00"), None),
+    "S-159 push promise": (h2.frame(h2.PUSH, 4, 1, b"\0\0\0\2"), h2.PROTOCOL),
+}
+
+
+@pytest.mark.parametrize("name", STATES)
+def test_states(shared, name):
+    corral, _ = shared
+    data, code = STATES[name]
+    with wired(corral) as c:
+        c.send(data)
+        got = c.wait_goaway()
+        assert got == code or (code is None and got in (h2.PROTOCOL, h2.FRAME_SIZE))
+        assert c.wait_end() in ("fin", "rst")
+    served(corral)
+
+
+def test_s159_goaway_of_the_client(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        c.frame(h2.GOAWAY, 0, 0, struct.pack(">II", 0, 0))
+        assert c.wait_end(10) in ("fin", "rst") or ping(c)
+    served(corral)
+
+
+def test_s159_ids_that_go_down(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        assert c.answer(c.headers(c.fields(), stream=9)).status == 200
+        c.headers(c.fields(), stream=5)
+        cut(corral, c, h2.PROTOCOL, "h2_stream_id")
+
+
+def test_s160_frames_on_a_stream_that_we_reset(stable):
+    """A race that is nobody's fault, as long as it is short."""
+    corral = stable.corral(stable.sim(), timeouts={"body_s": 1}, http2={"stale_frames_per_s": 50})
+    with wired(corral) as c:
+        stream = c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+        assert c.until(lambda: getattr(c.stream(stream), "reset", None) is not None, 8)
+        c.frame(h2.DATA, 0, stream, b"late")
+        c.frame(h2.WINDOW, 0, stream, struct.pack(">I", 5))
+        c.headers([("x-late", "1")], stream=stream)
+        assert ping(c) and not c.goaways
+        c.send(h2.frame(h2.DATA, 0, stream, b"late") * 200)
+        cut(corral, c, reason="h2_stale_frames")
+
+
+@pytest.mark.parametrize("kind", ["data", "headers"])
+def test_s161_frames_on_a_stream_that_the_client_closed(shared, kind):
+    corral, _ = shared
+    for how in ("reset", "whole"):
+        with wired(corral) as c:
+            if how == "reset":
+                stream = c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+                c.rst(stream)
+            else:
+                stream = c.headers(c.fields())
+                assert c.answer(stream).status == 200
+            if kind == "data":
+                c.frame(h2.DATA, 0, stream, b"x")
+            else:
+                c.headers(c.fields(), stream=stream)
+            cut(corral, c, h2.CLOSED, "h2_stream_closed")
+
+
+def test_s162_settings_that_are_never_acknowledged(stable):
+    corral = stable.corral(stable.sim(), http2={"settings_ack_s": 1})
+    with h2.Connection(corral.address, ack=False) as c:
+        assert c.answer(c.request("GET", "/")).status == 200
+        assert c.wait_goaway() == h2.SETTINGS_TIMEOUT
+        assert c.wait_end() in ("fin", "rst")
+    assert corral.metrics().sum("corral_http2_ended_total", reason="h2_settings_timeout") == 1
+
+
+def test_s163_prefaces(stable, make_config):
+    config = make_config([stable.sim()], timeouts={"head_s": 1}, http2={"settings_ack_s": 1})
+    config["listeners"][0]["protocols"] = ["h2"]
+    corral = stable.serve(config)
+    for data, reason in ((b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", "h2_bad_preface"), (h2.PREFACE[:10], None),
+                         (h2.PREFACE, "h2_preface_timeout"), (b"", None),
+                         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", "h2_bad_preface")):
+        with h2.Connection(corral.address, begin=False, ack=False) as c:
+            c.send(data)
+            assert c.wait_end(5) in ("fin", "rst"), data
+        if reason:
+            assert corral.metrics().sum("corral_http2_ended_total", reason=reason) >= 1, reason
+
+
+def test_s180_stream_ids_run_out(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        assert c.answer(c.headers(c.fields(), stream=(1 << 31) - 1)).status == 200
+        assert c.wait_goaway() == h2.NO_ERROR and c.wait_end() == "fin"
+    served(corral)
+
+
+# ---- pseudo-header fields and fields ----
+
+def head(**changes):
+    """The pseudo-header fields of a good GET, changed; None leaves one out."""
+    fields = {":method": "GET", ":scheme": "http", ":path": "/", ":authority": "localhost"}
+    fields.update({":" + key: value for key, value in changes.items()})
+    return [(name, value) for name, value in fields.items() if value is not None]
+
+
+HEADS = {
+    **{"S-166 path %r" % path: head(path=path) for path in (
+        "/api/tags HTTP/1.1", "/\r\nx: y", "/\0", "/\t", "", "api/tags", "http://localhost/api/tags")},
+    **{"S-167 path %r" % path: head(path=path) for path in (
+        "/api/tags#x", "/api/\xff", "/api/../api/tags", "/api%2ftags", "/api//tags", "/./api/tags", "*")},
+    **{"S-168 method %r" % method: head(method=method) for method in (
+        "get", "GET /x HTTP/1.1", "TRACE", "PRI", "", "G\0T", "A" * 17)},
+    "S-168 CONNECT": [(":method", "CONNECT"), (":authority", "localhost:443")],
+    "S-168 CONNECT with a path": head(method="CONNECT"),
+    "S-169 extended CONNECT": [*head(method="CONNECT"), (":protocol", "websocket")],
+    **{"S-170 scheme %r" % scheme: head(scheme=scheme) for scheme in ("gopher", "https://x/?", "", "HTTP")},
+    "S-171 host is not the authority": [*head(), ("host", "evil.example")],
+    "S-171 two hosts": [*head(authority=None), ("host", "localhost"), ("host", "localhost")],
+    **{"S-171 authority %r" % name: head(authority=name) for name in (
+        "a@localhost", "local host", "localhost:99999", "", "localhost,evil", "[::1")},
+    "S-171 no authority": head(authority=None),
+    "S-172 somebody else's host": head(authority="evil.example"),
+    **{"S-173 %s" % name: [*head(), (name, value)] for name, value in (
+        ("transfer-encoding", "chunked"), ("connection", "close"), ("keep-alive", "1"), ("upgrade", "h2c"),
+        ("proxy-connection", "close"), ("te", "gzip"))},
+    **{"S-174 name %r" % name: [*head(), (name, "x")] for name in (
+        "X-Upper", "a:b", "a b", "a\x01b", "x_y", ":unknown", "a\x7f", "n" * 65)},
+    **{"S-175 value %r" % value: [*head(), ("x-value", value)] for value in (
+        "a\rb", "a\nb", "a\0b", " a", "a ", "\ta", "a\x01b", "a\x7fb")},
+    "S-176 length twice": [*head(method="POST", path="/api/chat"), ("content-length", "1"), ("content-length", "1")],
+    **{"S-176 length %r" % value: [*head(method="POST", path="/api/chat"), ("content-length", value)]
+       for value in ("+0", "0, 0", "18446744073709551616", "-1", "0x1", "5")},
+    "S-176 GET with a length": [*head(), ("content-length", "5")],
+    "pseudo after fields": [*head(path=None), ("x", "y"), (":path", "/")],
+    "pseudo twice": [*head(), (":path", "/")],
+    "response pseudo": [*head(), (":status", "200")],
+    "no method": head(method=None),
+    "no path": head(path=None),
+    "no scheme": head(scheme=None),
+    "S-178 cookie crumbs": [*head(), *[("cookie", "a=b")] * 200],
+    "expect something else": [*head(method="POST", path="/api/chat"), ("expect", "200-ok")],
+    "two credentials": [*head(path="/api/tags"), (KEY, "Bearer a"), (KEY, "Bearer b")],
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_heads(shared, name):
+    corral, sim = shared
+    before = sim.posts()
+    fields = [(n, v) for n, v in HEADS[name]]
+    with wired(corral) as c:
+        stream = c.headers([(n.encode("latin-1"), v.encode("latin-1")) for n, v in fields])
+        got = refused(c, stream)
+        assert got in (h2.PROTOCOL, 400, 401, 404, 405, 417, 421, 431), got
+        assert (got == 421) == ("S-172" in name)
+        assert ping(c) and not c.goaways, "the connection goes on"
+        assert c.answer(c.request("GET", "/")).status == 200
+    assert sim.posts() == before
+
+
+def test_s176_bodies_of_another_length(shared):
+    corral, sim = shared
+    before = sim.posts()
+    body = b'{"model":"tiny","messages":[]}'
+    for length in (len(body) - 1, len(body) + 1):
+        with wired(corral) as c:
+            stream = c.headers([*c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]),
+                                ("content-length", str(length))], end=False)
+            c.frame(h2.DATA, h2.END_STREAM, stream, body)
+            assert refused(c, stream) in (h2.PROTOCOL, 400)
+    assert sim.posts() == before
+
+
+TRAILERS = {
+    "pseudo-header": ([(":path", "/api/pull")], False),
+    "content-length": ([("content-length", "3")], None),
+    "authorization": ([("authorization", "Bearer other")], True),
+    "small": ([("x-checksum", "1")], True),
+    "over 4 KiB": ([("x-%d" % i, "a" * 1400) for i in range(3)], False),
+    "bad name": ([("x_y", "1")], False),
+}
+
+
+@pytest.mark.parametrize("name", TRAILERS)
+def test_s177_trailers(shared, name):
+    corral, sim = shared
+    fields, good = TRAILERS[name]
+    before = sim.posts()
+    with wired(corral) as c:
+        stream = c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+        c.body(stream, b'{"model":"tiny","messages":[{"role":"user","content":"x"}],"options":{"num_predict":2}}',
+               end=False)
+        c.headers(fields, stream=stream)
+        own = c.stream(stream)
+        assert c.until(lambda: own.over)
+        if good is not None:
+            assert (own.status == 200) == good, own.heads
+    if own.status == 200:
+        assert not set(dict(fields)) & set(sim.last("/api/chat")[1]) - {"content-length"}
+    else:
+        assert sim.posts() == before
+
+
+def test_s178_a_cookie_in_crumbs_is_one_request(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        assert c.answer(c.headers([*c.fields(), *[("cookie", "a=b")] * 20])).status == 200
+
+
+def test_s179_identities_do_not_mix(shared):
+    corral, _ = shared
+    tenants = ["acme", "beta", "lister", None, "chatonly"] * 4
+    with wired(corral) as c:
+        streams = []
+        for tenant in tenants:
+            stream = c.headers([*c.fields("POST", "/api/chat"),
+                                *([(KEY, "Bearer " + corral.key(tenant))] if tenant else [])], end=False)
+            streams.append(stream)
+        for stream in reversed(streams):
+            c.body(stream, b'{"model":"other","messages":[],"options":{"num_predict":1}}')
+        for tenant, stream in zip(tenants, streams):
+            expected = {"acme": 200, "beta": 200, "lister": 403, "chatonly": 403, None: 401}[tenant]
+            answer = c.answer(stream)
+            assert answer.status == expected, (tenant, answer)
+            line = corral.access(answer.field("X-Request-Id"))
+            assert line.get("tenant") == tenant and line["protocol"] == "HTTP/2"
+
+
+# ---- ends ----
+
+def test_s181_a_drain_goes_in_two_steps(stable):
+    sim = stable.sim("--tokens-per-s", "20", "--slots", "100").warm()
+    corral = stable.corral(sim, slots=100, tenants={"acme": {"max_running": 100}})
+    with wired(corral) as c:
+        streams = [c.post("/api/chat", chat(tokens=60), corral.key()) for _ in range(98)]
+        assert c.until(lambda: all(c.stream(s).chunks for s in streams))
+        corral.reload()
+        corral.process.terminate()
+        assert c.wait_goaway() == h2.NO_ERROR and c.goaways[0][0] == (1 << 31) - 1
+        late = c.post("/api/chat", chat(tokens=2), corral.key())  # on its way when the end was announced
+        assert c.until(lambda: len(c.goaways) == 2)
+        assert c.goaways[1] == (late, h2.NO_ERROR)
+        for stream in [*streams, late]:
+            answer = c.answer(stream)
+            assert (answer.status, answer.end) == (200, "whole")
+        assert c.wait_end() == "fin"
+    assert corral.wait_exit() == 0
+
+
+def test_s182_protocols_that_are_mistaken(shared, stable, make_config):
+    """Over plain listeners: h2 where only HTTP/1.1 is spoken."""
+    corral, _ = shared
+    config = make_config([stable.sim()])
+    config["listeners"][0]["protocols"] = ["http/1.1"]
+    only = stable.serve(config)
+    with h2.Connection(only.address) as c:
+        assert c.until(lambda: c.raw.end)
+        assert not c.peer
+    assert h1.ask(corral.address, h1.get("/")).status == 200, "both are spoken on one port"
+    served(corral)
+
+
+def test_expect_continue(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        body = b'{"model":"tiny","messages":[],"options":{"num_predict":1}}'
+        stream = c.headers([*c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]),
+                            ("expect", "100-continue"), ("content-length", str(len(body)))], end=False)
+        own = c.stream(stream)
+        assert c.until(lambda: own.heads) and dict(own.heads[0])[":status"] == "100"
+        c.body(stream, body)
+        assert c.answer(stream).status == 200
+
+
+def test_an_early_answer_does_not_reset_what_comes_in_time(shared):
+    """401 before the body: the rest is read; a client that goes on for ever is reset, without blame."""
+    corral, _ = shared
+    with wired(corral) as c:
+        stream = c.post("/api/chat", chat())
+        assert c.answer(stream).status == 401
+        assert ping(c) and not hasattr(c.stream(stream), "reset")
+        endless = c.headers(c.fields("POST", "/api/chat"), end=False)
+        assert c.until(lambda: c.stream(endless).over)
+        assert c.until(lambda: hasattr(c.stream(endless), "reset"), 5)
+        assert c.stream(endless).reset == h2.NO_ERROR
+        assert c.answer(c.request("GET", "/")).status == 200
+
+
+def test_idle_connections_end_in_peace(stable):
+    corral = stable.corral(stable.sim(), timeouts={"idle_s": 1})
+    with wired(corral) as c:
+        assert c.answer(c.request("GET", "/")).status == 200
+        assert c.wait_goaway() == h2.NO_ERROR
+        assert c.wait_end() == "fin"
+
+
+def test_a_dead_replica_is_a_reset_behind_its_error(stable):
+    sim = stable.sim("--tokens-per-s", "100").warm()
+    corral = stable.corral(sim)
+    with wired(corral) as c:
+        stream = c.post("/api/chat", chat(tokens=10000), corral.key())
+        other = c.request("GET", "/")
+        assert c.until(lambda: len(c.stream(stream).chunks) > 3)
+        sim.kill()
+        own = c.stream(stream)
+        assert c.until(lambda: own.over)
+        assert own.end == h2.INTERNAL and b'"error"' in own.body.splitlines()[-1]
+        assert c.answer(other).status == 200
+        assert c.answer(c.request("GET", "/")).status == 200, "the connection goes on"
+
+
+def test_a_chunk_is_one_frame_and_the_last_one_ends_the_stream(stable):
+    corral = stable.corral(stable.sim("--tokens-per-s", "50").warm())
+    with wired(corral) as c:
+        stream = c.post("/api/chat", chat(tokens=10), corral.key())
+        answer = c.answer(stream)
+        assert all(chunk.endswith(b"}\n") for chunk in answer.chunks)
+        assert len(answer.chunks) > 5 and all(answer.chunks), "no empty frame at the end"
