@@ -39,7 +39,8 @@ struct h2_server {
     uint64_t began_ms;
     uint64_t head_since_ms; /* 0: no head is on its way */
     uint64_t refuse_at_ms;  /* 0: not draining */
-    enum corral_err told;   /* of what ended it, logged already */
+    enum corral_err fault;  /* why it ends; told already */
+    bool told_worn_out;
     bool write_failed;
 };
 
@@ -113,16 +114,22 @@ static void tell(struct h2_server *h, enum corral_err why)
     char peer[NET_ADDRESS_TEXT_BYTES];
     struct log_line line;
 
-    if (why == CE_OK || h->told == why) {
-        return;
-    }
-    h->told = why;
     metrics_add(h->front->engine->metrics, M_H2_ENDED, why, 0, 0, 1);
     net_address_format_host(&h->server->peer, peer);
     log_begin(&line, h->front->engine->log, LOG_INFO, "http2.ended");
     log_str(&line, "client", peer);
     log_str(&line, "reason", err_reason(why));
     log_end(&line);
+}
+
+static void look_at_age(struct h2_server *h)
+{
+    enum corral_err why = h2_session_worn_out(h->session);
+
+    if (why != CE_OK && !h->told_worn_out) {
+        h->told_worn_out = true;
+        tell(h, why);
+    }
 }
 
 static void forget_waiting(struct h2_request *r)
@@ -146,6 +153,10 @@ static void leave(struct h2_request *r, enum corral_err why)
 /* The session has failed: its GOAWAY is on the way, its streams are worth nothing. */
 static void fail(struct h2_server *h, enum corral_err why)
 {
+    if (h->fault != CE_OK) {
+        return;
+    }
+    h->fault = why;
     tell(h, why);
     LIST_EACH(link, next, &h->requests)
     {
@@ -390,7 +401,7 @@ static size_t on_client_data(struct conn *c, struct slice bytes)
     if (err != CE_OK) {
         fail(h, err);
     }
-    tell(h, h2_session_worn_out(h->session));
+    look_at_age(h);
     rearm(h);
     if (h2_session_has_output(h->session) || h2_session_is_over(h->session)) {
         conn_want_flush(c);
@@ -456,10 +467,10 @@ static void on_client_flush(struct conn *c)
     if (err == CE_OK && unblock_drained(h)) {
         err = h2_session_send(h->session, sink);
     }
-    if (err != CE_OK && h->told != err) {
+    if (err != CE_OK) {
         fail(h, err);
     }
-    tell(h, h2_session_worn_out(h->session));
+    look_at_age(h);
     block_waiting(h);
     if (h->write_failed || h2_session_is_over(h->session)) {
         conn_finish(c);

@@ -28,7 +28,7 @@ enum h2_budget {
     H2_BUDGET_COUNT
 };
 
-enum { H2_RECENT = 32 };
+enum { H2_RECENT = 64 };
 
 struct h2_spent {
     uint64_t due_us; /* GCRA: when the bucket is full again */

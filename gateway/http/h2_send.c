@@ -59,9 +59,7 @@ static void on_reset_sent(struct h2_session *s, int32_t id)
 {
     struct h2_stream *st = nghttp2_session_get_stream_user_data(s->ng, id);
 
-    if (st == NULL) {
-        h2_guard_forget(&s->guard, id, true);
-    } else {
+    if (st != NULL) {
         st->reset_sent = true;
     }
     if (st == NULL || !st->reset_by_us) {

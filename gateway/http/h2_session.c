@@ -51,6 +51,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     if (s->streams >= s->limits.max_streams) {
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                   NGHTTP2_REFUSED_STREAM);
+        h2_guard_forget(&s->guard, frame->hd.stream_id, true);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
     struct h2_stream *st = s->events->create(s->owner);

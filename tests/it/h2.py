@@ -327,6 +327,10 @@ class Client:
         """What came of the answer that is waited for."""
         return self.wire.stream(self.asked[self.given]).body
 
+    @data.setter
+    def data(self, value):
+        self.wire.stream(self.asked[self.given]).chunks[:] = [value]
+
     def wait_end(self, timeout=1.0):
         return self.wire.wait_end(timeout)
 
@@ -338,7 +342,7 @@ class Client:
 
     def leave(self, how):
         """rst: the stream alone; half: as many clients do, a FIN."""
-        if how == "rst":
+        if how == "rst" and self.asked:
             self.wire.rst(self.asked[-1])
         else:
             self.wire.raw.leave(how)

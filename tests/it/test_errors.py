@@ -309,7 +309,8 @@ def test_sizes(stable):
     refused(corral, declared, 413, "body_too_large", closes=True)
     chunked = h1.request("POST", "/v1/chat/completions",
                          h1.bearer(corral.key(), ("Transfer-Encoding", "chunked")))
-    refused(corral, chunked + b"1001\r\n" + b" " * 4097, 413, "body_too_large", "openai", True)
+    if harness.PROTOCOL == "h1":
+        refused(corral, chunked + b"1001\r\n" + b" " * 4097, 413, "body_too_large", "openai", True)
     message = {"role": "user", "content": "x"}
     pictured = dict(message, images=["QUFB" * 30])
     for messages in ([message] * 4, [pictured], [dict(message, images=["QUFB"] * 3)]):

@@ -83,7 +83,8 @@ def test_s134_resets_after_work_began(stable):
     with wired(corral) as c:
         for _ in range(200):
             c.rst(c.post("/api/chat", chat(tokens=100), corral.key()))
-        assert c.wait_end() in ("fin", "rst") and c.goaways[-1][1] == h2.CALM
+        assert c.wait_end() in ("fin", "rst")
+        assert {code for _, code in c.goaways} <= {h2.NO_ERROR, h2.CALM}, corral.logged("http2.ended")
     corral.wait_idle(10)
     assert sim.stat("max_in_flight") <= 4
     assert served(corral) < 2
@@ -123,7 +124,7 @@ def test_made_you_reset(shared, name):
                                 ("content-length", "100")], end=False)
             if not MADE_YOU_RESET[name](c, stream):
                 break
-        cut(corral, c, reason="h2_window_updates" if "S-136" in name else "h2_resets_sent")
+        cut(corral, c, reason=None if "S-136" in name else "h2_resets_sent")
     assert sim.posts() - before <= 2
 
 

@@ -175,6 +175,8 @@ def storm(stable, rounds):
             time.sleep(0.03)
         for j, client in enumerate(clients):
             client.leave("rst" if j % 2 else "fin")
+        for client in clients:
+            client.close()
         if i == rounds // batch // 2:
             rss = corral.rss()
     corral.wait_idle(20)
