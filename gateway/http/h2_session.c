@@ -199,6 +199,7 @@ struct h2_room *h2_room_create(void)
     nghttp2_session_callbacks_set_on_stream_close_callback(room->callbacks, on_stream_close);
     h2_send_register(room->callbacks);
     nghttp2_option_set_no_closed_streams(room->option, 1);
+    nghttp2_option_set_max_continuations(room->option, SIZE_MAX); /* h2_guard counts */
     return room;
 }
 
@@ -293,41 +294,63 @@ static enum corral_err feed(struct h2_session *s, struct slice bytes)
     return s->fault;
 }
 
-/* How many bytes from the front of `rest` belong together: up to the end of the frame. */
-static size_t take_piece(struct h2_session *s, struct slice rest, enum corral_err *out_err)
-{
-    if (s->preface_left > 0) {
-        size_t len = rest.len < s->preface_left ? rest.len : s->preface_left;
-
-        s->preface_left -= (uint32_t)len;
-        return len;
-    }
-    size_t len = 0;
-
-    if (s->frame_left == 0) {
-        len = (size_t)FRAME_HEAD_BYTES - s->head_len;
-        len = len < rest.len ? len : rest.len;
-        memcpy(s->head_bytes + s->head_len, rest.ptr, len);
-        s->head_len += (uint8_t)len;
-        if (s->head_len < FRAME_HEAD_BYTES) {
-            return len;
-        }
-        s->head_len = 0;
-        *out_err = judge(s);
-    }
-    size_t payload = rest.len - len < s->frame_left ? rest.len - len : s->frame_left;
-
-    s->frame_left -= (uint32_t)payload;
-    return len + payload;
-}
-
-/* A number for the connection's life is reached, or stream ids run out: come again on another. */
+/*
+ * A number for the connection's life is reached, or stream ids run out: come again on another.
+ * Looked at between frames, so that nothing hangs on how they were split.
+ */
 static void look_at_age(struct h2_session *s)
 {
-    if (!s->refusing &&
+    if (!s->refusing && !s->guard.in_head &&
         (s->guard.worn_out != CE_OK || s->guard.last_stream > INT32_MAX - LAST_STREAM_IDS)) {
         h2_session_refuse_new(s);
     }
+}
+
+/* The preface: nghttp2 knows it. */
+static enum corral_err take_preface(struct h2_session *s, struct slice *rest)
+{
+    size_t len = rest->len < s->preface_left ? rest->len : s->preface_left;
+    enum corral_err err = feed(s, slice_of(rest->ptr, len));
+
+    s->preface_left -= (uint32_t)len;
+    *rest = slice_from(*rest, len);
+    return err;
+}
+
+/*
+ * A frame's head, judged and then fed when it is whole: nghttp2 1.52 counts the head of a
+ * CONTINUATION again for every piece of it.
+ */
+static enum corral_err take_frame_head(struct h2_session *s, struct slice *rest)
+{
+    size_t len = (size_t)FRAME_HEAD_BYTES - s->head_len;
+
+    len = len < rest->len ? len : rest->len;
+    memcpy(s->head_bytes + s->head_len, rest->ptr, len);
+    s->head_len += (uint8_t)len;
+    *rest = slice_from(*rest, len);
+    if (s->head_len < FRAME_HEAD_BYTES) {
+        return CE_OK;
+    }
+    s->head_len = 0;
+    look_at_age(s);
+    enum corral_err err = judge(s);
+    if (err != CE_OK) {
+        h2_session_fail(s, err);
+        return err;
+    }
+    return feed(s, slice_of((const char *)s->head_bytes, FRAME_HEAD_BYTES));
+}
+
+static enum corral_err take_payload(struct h2_session *s, struct slice *rest)
+{
+    size_t len = rest->len < s->frame_left ? rest->len : s->frame_left;
+
+    s->frame_left -= (uint32_t)len;
+    struct slice payload = slice_of(rest->ptr, len);
+
+    *rest = slice_from(*rest, len);
+    return feed(s, payload);
 }
 
 enum corral_err h2_session_receive(struct h2_session *s, struct slice bytes, uint64_t now_ms)
@@ -336,19 +359,16 @@ enum corral_err h2_session_receive(struct h2_session *s, struct slice bytes, uin
 
     s->guard.now_us = now_ms * 1000;
     while (rest.len > 0 && s->fault == CE_OK) {
-        enum corral_err err = CE_OK;
-        size_t len = take_piece(s, rest, &err);
-
+        enum corral_err err = s->preface_left > 0 ? take_preface(s, &rest)
+                              : s->frame_left > 0 ? take_payload(s, &rest)
+                                                  : take_frame_head(s, &rest);
         if (err != CE_OK) {
-            h2_session_fail(s, err);
             break;
         }
-        if (feed(s, slice_of(rest.ptr, len)) != CE_OK) {
-            break;
-        }
-        rest = slice_from(rest, len);
     }
-    look_at_age(s);
+    if (s->frame_left == 0) {
+        look_at_age(s);
+    }
     return s->fault;
 }
 

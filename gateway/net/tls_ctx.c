@@ -41,7 +41,7 @@ static int choose_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_l
     const struct conn *c = SSL_get_app_data(ssl);
     const unsigned char *ours = c->offers_h2 ? both : both + H2_LEN;
     unsigned ours_len =
-        (c->offers_h2 ? H2_LEN : 0) + (c->offers_h1 ? sizeof(both) - 1 - H2_LEN : 0);
+        (c->offers_h2 ? H2_LEN : 0) + (c->offers_h1 ? (unsigned)sizeof(both) - 1 - H2_LEN : 0);
     unsigned char *chosen;
 
     if (SSL_select_next_proto(&chosen, out_len, ours, ours_len, in, in_len) !=
