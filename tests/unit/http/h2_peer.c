@@ -8,7 +8,7 @@
 struct peer_stream {
     struct h2_stream stream;
     struct list of_peer;
-    size_t left; /* bytes of the answer that no frame took yet */
+    size_t left;   /* bytes of the answer that no frame took yet */
     uint64_t body; /* digest of what came of it */
 };
 
@@ -236,12 +236,17 @@ int h2_peer_goaway(const struct h2_peer *p)
 void h2_peer_frame(struct buf *to, unsigned type, unsigned flags, uint32_t stream,
                    struct slice payload)
 {
-    const char head[9] = {(char)(payload.len >> 16), (char)(payload.len >> 8), (char)payload.len,
-                          (char)type,                (char)flags,              (char)(stream >> 24),
-                          (char)(stream >> 16),      (char)(stream >> 8),      (char)stream};
+    const char head[9] = {(char)(payload.len >> 16),
+                          (char)(payload.len >> 8),
+                          (char)payload.len,
+                          (char)type,
+                          (char)flags,
+                          (char)(stream >> 24),
+                          (char)(stream >> 16),
+                          (char)(stream >> 8),
+                          (char)stream};
 
-    if (buf_append(to, slice_of(head, sizeof(head))) != CE_OK ||
-        buf_append(to, payload) != CE_OK) {
+    if (buf_append(to, slice_of(head, sizeof(head))) != CE_OK || buf_append(to, payload) != CE_OK) {
         abort();
     }
 }

@@ -14,9 +14,9 @@ struct h2_peer {
     struct h2_session *session;
     struct h2_settings settings;
     struct list streams;
-    struct buf out;     /* what the session sent since the last h2_peer_send */
+    struct buf out; /* what the session sent since the last h2_peer_send */
     uint64_t now_ms;
-    uint64_t digest;    /* of every event and its bytes */
+    uint64_t digest; /* of every event and its bytes */
     unsigned requests;
     unsigned refused;
     unsigned malformed;
