@@ -3,6 +3,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/decimal.h"
+
 static uint64_t read_us(clockid_t id)
 {
     struct timespec now;
@@ -24,14 +26,6 @@ uint64_t clock_mono_ms(void)
 uint64_t clock_wall_ms(void)
 {
     return read_us(CLOCK_REALTIME_COARSE) / 1000u;
-}
-
-static void put_digits(char *out, unsigned value, int width)
-{
-    while (width-- > 0) {
-        out[width] = (char)('0' + value % 10);
-        value /= 10;
-    }
 }
 
 /* Every log line has one: gmtime_r and strftime would cost as much as the rest of it. */
@@ -56,11 +50,11 @@ void clock_stamp(uint64_t wall_ms, char out[static CLOCK_STAMP_BYTES])
         month++;
     }
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_STAMP_BYTES);
-    put_digits(out, year + (month >= 10 ? 1 : 0), 4);
-    put_digits(out + 5, (month + 2) % 12 + 1, 2);
-    put_digits(out + 8, of_year - (month == 0 ? 0 : month_ends[month - 1]) + 1, 2);
-    put_digits(out + 11, of_day / 3600, 2);
-    put_digits(out + 14, of_day / 60 % 60, 2);
-    put_digits(out + 17, of_day % 60, 2);
-    put_digits(out + 20, (unsigned)(wall_ms % 1000u), 3);
+    decimal_before(out + 4, (year + (month >= 10 ? 1 : 0)) % 10000, 4);
+    decimal_before(out + 7, (month + 2) % 12 + 1, 2);
+    decimal_before(out + 10, of_year - (month == 0 ? 0 : month_ends[month - 1]) + 1, 2);
+    decimal_before(out + 13, of_day / 3600, 2);
+    decimal_before(out + 16, of_day / 60 % 60, 2);
+    decimal_before(out + 19, of_day % 60, 2);
+    decimal_before(out + 23, wall_ms % 1000u, 3);
 }

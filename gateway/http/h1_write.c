@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/decimal.h"
 #include "http/message.h"
 
 void h1_write(struct h1_writer *w, struct slice bytes)
@@ -23,14 +24,10 @@ void h1_write_str(struct h1_writer *w, const char *text)
 
 void h1_write_u64(struct h1_writer *w, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    char room[DECIMAL_BYTES];
+    const char *digits = decimal_before(room + sizeof(room), value, 1);
 
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    h1_write(w, slice_of(digits + at, sizeof(digits) - at));
+    h1_write(w, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
 
 /* Values are short: one loop is cheaper than three calls of memchr. */

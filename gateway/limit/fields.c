@@ -5,10 +5,10 @@
 #include <stdlib.h>
 
 #include "base/buf.h"
+#include "base/decimal.h"
 #include "base/mem.h"
 
 enum {
-    NUMBER_BYTES = 24,
     POLICY_MAX = 2048,
     LONG_WAIT_MS = 60 * 1000, /* SDKs wait no longer than this: they shall not try in vain */
 };
@@ -30,14 +30,10 @@ static void put(struct text *t, struct slice s)
 
 static void put_u64(struct text *t, uint64_t n)
 {
-    char digits[NUMBER_BYTES];
-    size_t at = sizeof(digits);
+    char room[DECIMAL_BYTES];
+    const char *digits = decimal_before(room + sizeof(room), n, 1);
 
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    put(t, slice_of(digits + at, sizeof(digits) - at));
+    put(t, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
 
 static uint64_t seconds(uint64_t ms)
@@ -141,7 +137,7 @@ static void tell_rate_limit(struct output *o, const struct limit_verdict *v)
 size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limit_telling telling,
                     struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX])
 {
-    enum { ROOM = 2 * (LIMIT_NAME_MAX + 16) + 12 * NUMBER_BYTES };
+    enum { ROOM = 2 * (LIMIT_NAME_MAX + 16) + 12 * (DECIMAL_BYTES + 4) };
     static const char *const of_requests[] = {"x-ratelimit-limit-requests",
                                               "x-ratelimit-remaining-requests",
                                               "x-ratelimit-reset-requests"};

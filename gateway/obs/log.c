@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/utf8.h"
 #include "obs/log_ring.h"
 
@@ -126,7 +127,7 @@ void log_str(struct log_line *line, const char *key, const char *value)
     log_text(line, key, slice_str(value));
 }
 
-static void put_raw(struct log_line *line, const char *key, const char *value)
+static void put_raw(struct log_line *line, const char *key, struct slice value)
 {
     size_t before = line->len;
 
@@ -134,52 +135,34 @@ static void put_raw(struct log_line *line, const char *key, const char *value)
         return;
     }
     put_key(line, key);
-    put_str(line, value);
+    put(line, value);
     if (line->overflow) {
         line->len = before;
     }
 }
 
-/* At least `width` digits that end before `end`; returns the first. */
-static char *digits_before(uint64_t value, unsigned width, char *end)
-{
-    char *at = end;
-
-    while (value > 0 || width > 0) {
-        *--at = (char)('0' + value % 10);
-        value /= 10;
-        width -= width > 0 ? 1 : 0;
-    }
-    return at;
-}
-
-/* The same, with the NUL that belongs behind them at end - 1. */
-static char *digits_of(uint64_t value, unsigned width, char *end)
-{
-    end[-1] = '\0';
-    return digits_before(value, width, end - 1);
-}
-
 void log_u64(struct log_line *line, const char *key, uint64_t value)
 {
-    char room[24];
+    char room[DECIMAL_BYTES];
+    const char *digits = decimal_before(room + sizeof(room), value, 1);
 
-    put_raw(line, key, digits_of(value, 1, room + sizeof(room)));
+    put_raw(line, key, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
 
 void log_bool(struct log_line *line, const char *key, bool value)
 {
-    put_raw(line, key, value ? "true" : "false");
+    put_raw(line, key, value ? SLICE_LITERAL("true") : SLICE_LITERAL("false"));
 }
 
 void log_seconds(struct log_line *line, const char *key, uint64_t us)
 {
     enum { MICROS = 6 };
-    char room[40];
-    char *point = digits_of(us % 1000000u, MICROS, room + sizeof(room)) - 1;
+    char room[DECIMAL_BYTES + 1 + MICROS];
+    char *point = decimal_before(room + sizeof(room), us % 1000000u, MICROS) - 1;
+    const char *digits = decimal_before(point, us / 1000000u, 1);
 
     *point = '.';
-    put_raw(line, key, digits_before(us / 1000000u, 1, point));
+    put_raw(line, key, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
 
 void log_end(struct log_line *line)

@@ -1,5 +1,6 @@
 #include <assert.h>
 
+#include "base/decimal.h"
 #include "ollama/request.h"
 #include "ollama/request_parts.h"
 
@@ -30,21 +31,18 @@ struct rewrite {
 
 static struct slice number_member(struct arena *arena, const char *key, int64_t value)
 {
-    char text[NUMBER_TEXT];
+    char room[NUMBER_TEXT];
     size_t len = strlen(key);
-    size_t at = sizeof(text);
+    char *at = room + sizeof(room);
 
-    assert(value >= 0 && len + 3 + 20 <= sizeof(text));
-    do {
-        text[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value > 0);
-    text[--at] = ':';
-    text[--at] = '"';
+    assert(value >= 0 && len + 3 + DECIMAL_BYTES <= sizeof(room));
+    at = decimal_before(at, (uint64_t)value, 1);
+    *--at = ':';
+    *--at = '"';
     at -= len;
-    memcpy(text + at, key, len);
-    text[--at] = '"';
-    return arena_copy(arena, slice_of(text + at, sizeof(text) - at));
+    memcpy(at, key, len);
+    *--at = '"';
+    return arena_copy(arena, slice_of(at, (size_t)(room + sizeof(room) - at)));
 }
 
 static struct slice joined(struct arena *arena, const struct slice *pieces, size_t count)

@@ -5,6 +5,7 @@
 #include "base/base64.h"
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/decimal.h"
 #include "base/list.h"
 #include "base/slice.h"
 #include "base/utf8.h"
@@ -142,6 +143,41 @@ START_TEST(lists_unlink_twice)
 }
 END_TEST
 
+/* What printf makes of it, and not a byte before that. */
+static void check_decimal(uint64_t value, unsigned width)
+{
+    char want[64];
+    char room[64];
+
+    memset(room, '#', sizeof(room));
+    int len = width == 0 && value == 0
+                  ? 0
+                  : snprintf(want, sizeof(want), "%0*llu", (int)width, (unsigned long long)value);
+    const char *digits = decimal_before(room + 60, value, width);
+
+    ck_assert_ptr_eq(digits, room + 60 - len);
+    ck_assert_mem_eq(digits, want, (size_t)len);
+    ck_assert(digits[-1] == '#' && room[60] == '#');
+}
+
+START_TEST(numbers_are_written_as_printf_does)
+{
+    const unsigned widths[] = {0, 1, 2, 3, 6, 20, 30};
+
+    for (size_t w = 0; w < ARRAY_LEN(widths); w++) {
+        for (uint64_t small = 0; small < 2000; small++) {
+            check_decimal(small, widths[w]);
+        }
+        for (uint64_t power = 1; power < UINT64_MAX / 10; power *= 10) {
+            check_decimal(power * 10 - 1, widths[w]);
+            check_decimal(power * 10, widths[w]);
+            check_decimal(power * 10 + 1, widths[w]);
+        }
+        check_decimal(UINT64_MAX, widths[w]);
+    }
+}
+END_TEST
+
 START_TEST(stamps_are_rfc3339)
 {
     char stamp[CLOCK_STAMP_BYTES];
@@ -181,6 +217,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, base64url_has_one_spelling);
     tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);
     tcase_add_test(tc, lists_unlink_twice);
+    tcase_add_test(tc, numbers_are_written_as_printf_does);
     tcase_add_test(tc, stamps_are_rfc3339);
     tcase_add_test(tc, a_stamp_is_right_on_every_day);
     suite_add_tcase(suite, tc);
