@@ -4,7 +4,7 @@
 
 #include "base/mem.h"
 
-enum { CHUNK = 64, SEARCH = 64 };
+enum { CHUNK = COUNTER_CHUNK, SEARCH = 64 };
 
 static uint32_t chunk_count(const struct limit_account *a)
 {
@@ -42,16 +42,6 @@ void limit_account_destroy(struct limit_account *a)
     free(a);
 }
 
-struct counter *limit_account_at(struct limit_account *a, uint32_t index)
-{
-    return &a->chunks[index / CHUNK][index % CHUNK];
-}
-
-static const struct counter *look_at(const struct limit_account *a, uint32_t index)
-{
-    return &a->chunks[index / CHUNK][index % CHUNK];
-}
-
 static bool same(const struct counter_key *a, const struct counter_key *b)
 {
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
@@ -62,7 +52,7 @@ uint32_t limit_account_find(const struct limit_account *a, const struct counter_
     uint32_t at = a->buckets[key->half[0] & a->bucket_mask];
 
     while (at != 0) {
-        const struct counter *c = look_at(a, at - 1);
+        const struct counter *c = limit_account_at(a, at - 1);
 
         if (same(&c->key, key)) {
             return at - 1;

@@ -15,6 +15,7 @@
 #include "limit/window.h"
 
 enum { COUNTER_NONE = UINT32_MAX };
+enum { COUNTER_CHUNK = 64 };
 
 /** A debt is forgotten so long after its window: longer than any window is. */
 #define COUNTER_DEBT_MS (UINT64_C(32) * 24 * 60 * 60 * 1000)
@@ -55,7 +56,11 @@ struct limit_account {
 struct limit_account *limit_account_create(uint32_t capacity);
 void limit_account_destroy(struct limit_account *a);
 
-struct counter *limit_account_at(struct limit_account *a, uint32_t index);
+/** It stays where it is as long as the account lives. */
+static inline struct counter *limit_account_at(const struct limit_account *a, uint32_t index)
+{
+    return &a->chunks[index / COUNTER_CHUNK][index % COUNTER_CHUNK];
+}
 
 /** The counter's index, or COUNTER_NONE. */
 uint32_t limit_account_find(const struct limit_account *a, const struct counter_key *key);

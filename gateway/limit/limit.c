@@ -262,11 +262,6 @@ enum corral_err limit_reserve(struct limiter *l, const struct limit_request *req
     return err;
 }
 
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
-
 /* The counter behind a hold, in the window of now. */
 static struct counter *current(struct limit_grant *g, struct hold *h, uint64_t now_ms)
 {
@@ -286,7 +281,7 @@ void limit_meter(struct limit_grant *g, bool prompt, uint64_t output, uint64_t n
         return;
     }
     uint64_t of_prompt = prompt ? g->prompt_reserved : 0;
-    uint64_t of_output = least(output, g->output_reserved);
+    uint64_t of_output = tokens_least(output, g->output_reserved);
 
     pthread_mutex_lock(&g->account->lock);
     for (size_t i = 0; i < g->count; i++) {
@@ -317,7 +312,7 @@ void limit_settle(struct limit_grant *g, struct limit_counts counts, uint64_t no
     uint64_t missing = actual > g->metered ? actual - g->metered : 0;
     uint64_t too_much = actual < g->metered ? g->metered - actual : 0;
     uint64_t reserved = g->prompt_reserved + g->output_reserved;
-    uint64_t covered = least(missing, reserved);
+    uint64_t covered = tokens_least(missing, reserved);
 
     pthread_mutex_lock(&g->account->lock);
     for (size_t i = 0; i < g->count; i++) {

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { DAY_MS = 24 * 60 * 60 * 1000, MONTH_DAYS = 31 };
-
 void limit_rule_finish(struct limit_rule *r)
 {
     for (size_t i = 0; i < r->model_count; i++) {
@@ -13,18 +11,6 @@ void limit_rule_finish(struct limit_rule *r)
     free(r->models);
     free(r->name);
     *r = (struct limit_rule){0};
-}
-
-uint64_t limit_rule_length_ms(const struct limit_rule *r)
-{
-    switch (r->calendar) {
-    case LIMIT_DAY:
-        return DAY_MS;
-    case LIMIT_MONTH:
-        return (uint64_t)MONTH_DAYS * DAY_MS;
-    default:
-        return r->window_s * 1000;
-    }
 }
 
 static uint64_t next_month_ms(uint64_t now_ms)
@@ -41,7 +27,7 @@ uint64_t limit_rule_end_ms(const struct limit_rule *r, uint64_t now_ms)
 {
     switch (r->calendar) {
     case LIMIT_DAY:
-        return (now_ms / DAY_MS + 1) * DAY_MS;
+        return (now_ms / LIMIT_DAY_MS + 1) * LIMIT_DAY_MS;
     case LIMIT_MONTH:
         return next_month_ms(now_ms);
     default:

@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { LIMIT_RULES_MAX = 16, LIMIT_NAME_MAX = 32 };
+enum { LIMIT_RULES_MAX = 16, LIMIT_NAME_MAX = 32, LIMIT_DAY_MS = 24 * 60 * 60 * 1000 };
 
 /** Budgets end with the day or month in UTC; everything else has a window of seconds. */
 enum limit_calendar { LIMIT_NO_CALENDAR, LIMIT_DAY, LIMIT_MONTH };
@@ -37,7 +37,17 @@ struct limit_rule {
 void limit_rule_finish(struct limit_rule *r);
 
 /** Nominal length of the window in milliseconds; a month counts 31 days. */
-uint64_t limit_rule_length_ms(const struct limit_rule *r);
+static inline uint64_t limit_rule_length_ms(const struct limit_rule *r)
+{
+    switch (r->calendar) {
+    case LIMIT_DAY:
+        return LIMIT_DAY_MS;
+    case LIMIT_MONTH:
+        return UINT64_C(31) * LIMIT_DAY_MS;
+    default:
+        return r->window_s * 1000;
+    }
+}
 
 /** When a window ends that begins now, in wall milliseconds. */
 uint64_t limit_rule_end_ms(const struct limit_rule *r, uint64_t now_ms);

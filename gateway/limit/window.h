@@ -6,11 +6,13 @@
  * longer than estimated) is put into `debt` when there is no room, and the next windows begin with
  * it. Reservations outlive their window, so a stream that began in one counts in the next what it
  * puts out there. Pure; times are wall milliseconds. A clock set back shortens no count and leaves
- * at most one more window to wait.
+ * at most one more window to wait. Bodies stand here because each request calls all of them, for
+ * each rule.
  */
 #ifndef CORRAL_LIMIT_WINDOW_H
 #define CORRAL_LIMIT_WINDOW_H
 
+#include <assert.h>
 #include <stdint.h>
 
 #include "limit/rule.h"
@@ -22,24 +24,66 @@ struct window {
     uint64_t debt;
 };
 
+static inline uint64_t tokens_least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+/** What window_roll does once the window is over, or ends later than it may. */
+bool window_begin(struct window *w, const struct limit_rule *r, uint64_t now_ms);
+
 /** Begin a new window if this one is over: true. Called before all others. */
-bool window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms);
+static inline bool window_roll(struct window *w, const struct limit_rule *r, uint64_t now_ms)
+{
+    bool lasts = now_ms < w->ends_ms && w->ends_ms - now_ms <= limit_rule_length_ms(r);
+
+    return !lasts && window_begin(w, r, now_ms);
+}
 
 /** Tokens that may still be reserved in this window. The window is rolled. */
-uint64_t window_room(const struct window *w, const struct limit_rule *r);
+static inline uint64_t window_room(const struct window *w, const struct limit_rule *r)
+{
+    uint64_t taken = w->used + w->reserved;
 
-void window_reserve(struct window *w, uint64_t tokens);
+    return taken < r->tokens ? r->tokens - taken : 0;
+}
+
+static inline void window_reserve(struct window *w, uint64_t tokens)
+{
+    w->reserved += tokens;
+}
 
 /** Count tokens that were reserved, after window_roll. */
-void window_use(struct window *w, uint64_t tokens);
+static inline void window_use(struct window *w, uint64_t tokens)
+{
+    assert(w->reserved >= tokens);
+    w->reserved -= tokens;
+    w->used += tokens;
+}
 
 /** Give reserved tokens back. */
-void window_release(struct window *w, uint64_t tokens);
+static inline void window_release(struct window *w, uint64_t tokens)
+{
+    assert(w->reserved >= tokens);
+    w->reserved -= tokens;
+}
 
 /** Count tokens that were not reserved, after window_roll: into this window while there is room. */
-void window_owe(struct window *w, const struct limit_rule *r, uint64_t tokens);
+static inline void window_owe(struct window *w, const struct limit_rule *r, uint64_t tokens)
+{
+    uint64_t now = tokens_least(tokens, window_room(w, r));
+
+    w->used += now;
+    w->debt += tokens_least(tokens - now, UINT64_MAX - w->debt); /* the count is a replica's word */
+}
 
 /** Take back tokens that were used in this very window. */
-void window_credit(struct window *w, uint64_t tokens);
+static inline void window_credit(struct window *w, uint64_t tokens)
+{
+    uint64_t of_debt = tokens_least(tokens, w->debt);
+
+    w->debt -= of_debt;
+    w->used -= tokens_least(tokens - of_debt, w->used);
+}
 
 #endif

@@ -306,7 +306,7 @@ RULES = [
      "if (need == 0) {", ["net_proxy_header"], None),
     ("requests in a window are counted", "limit/gcra.c", "level.open = level.remaining > 0;",
      "level.open = true;", ["limit_gcra", "limit"], None),
-    ("tokens in a window are counted", "limit/window.c",
+    ("tokens in a window are counted", "limit/window.h",
      "return taken < r->tokens ? r->tokens - taken : 0;", "(void)taken;\n    return r->tokens;",
      ["limit_window", "limit"], None),
     ("a queue has an end", "sched/ledger.c",
