@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/decimal.h"
+#include "base/word.h"
 #include "http/message.h"
 
 void h1_write(struct h1_writer *w, struct slice bytes)
@@ -30,24 +31,43 @@ void h1_write_u64(struct h1_writer *w, uint64_t value)
     h1_write(w, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
 
-/* Values are short: one loop is cheaper than three calls of memchr. */
+static bool breaks_line(char c)
+{
+    return c == '\r' || c == '\n' || c == '\0';
+}
+
 static bool one_line(struct slice value)
 {
-    for (size_t i = 0; i < value.len; i++) {
-        if (value.ptr[i] == '\r' || value.ptr[i] == '\n' || value.ptr[i] == '\0') {
-            return false;
-        }
+    size_t i = 0;
+
+    while (value.len - i >= WORD_BYTES && word_below(word_load(value.ptr + i), 0x20) == 0) {
+        i += WORD_BYTES;
     }
-    return true;
+    while (i < value.len && !breaks_line(value.ptr[i])) {
+        i++;
+    }
+    return i == value.len;
 }
 
 void h1_write_field(struct h1_writer *w, const char *name, struct slice value)
 {
+    size_t name_len = strlen(name);
+
     assert(one_line(value));
-    h1_write_str(w, name);
-    h1_write(w, SLICE_LITERAL(": "));
-    h1_write(w, value);
-    h1_write(w, SLICE_LITERAL("\r\n"));
+    if (w->overflow || name_len + value.len + 4 > w->capacity - w->len) {
+        w->overflow = true;
+        return;
+    }
+    char *at = w->data + w->len;
+
+    memcpy(at, name, name_len);
+    memcpy(at + name_len, ": ", 2);
+    at += name_len + 2;
+    if (value.len > 0) {
+        memcpy(at, value.ptr, value.len);
+    }
+    memcpy(at + value.len, "\r\n", 2);
+    w->len += name_len + value.len + 4;
 }
 
 void h1_write_status_line(struct h1_writer *w, unsigned status)

@@ -2,6 +2,7 @@
 
 #include "base/rand.h"
 #include "base/utf8.h"
+#include "base/word.h"
 
 enum {
     SET_FIRST = 64,
@@ -168,25 +169,25 @@ static enum corral_err check_escape(struct checker *c)
     }
 }
 
-/* Whether 8 bytes are all plain: >= 0x20, < 0x80, neither quote nor backslash. */
-static bool plain_word(const char *p)
+/* Of 8 bytes those that end a run: a quote, a backslash, a control character, no ASCII. */
+static uint64_t ends_run(const char *p)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t highs = 0x8080808080808080u;
-    uint64_t w;
+    uint64_t word = word_load(p);
 
-    memcpy(&w, p, sizeof(w));
-    uint64_t quote = w ^ (ones * '"');
-    uint64_t slash = w ^ (ones * '\\');
-    uint64_t odd = w | (w - ones * 0x20) | (quote - ones) | (slash - ones);
-
-    return (odd & highs) == 0;
+    return word_equal(word, '"') | word_equal(word, '\\') | word_below(word, 0x20) |
+           (word & WORD_TOPS);
 }
 
 static void skip_plain(struct checker *c)
 {
-    while (c->text.len - c->at >= 8 && plain_word(c->text.ptr + c->at)) {
-        c->at += 8;
+    while (c->text.len - c->at >= WORD_BYTES) {
+        uint64_t ends = ends_run(c->text.ptr + c->at);
+
+        if (ends != 0) {
+            c->at += word_first(ends);
+            return;
+        }
+        c->at += WORD_BYTES;
     }
     while (c->at < c->text.len) {
         unsigned char b = (unsigned char)c->text.ptr[c->at];

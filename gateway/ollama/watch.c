@@ -1,7 +1,8 @@
 #include "ollama/watch.h"
 
 #include <assert.h>
-#include <endian.h>
+
+#include "base/word.h"
 
 enum state {
     AT_VALUE,
@@ -281,40 +282,25 @@ static void hex_digit(struct watch *w, char c)
     }
 }
 
-/*
- * Of 8 bytes those that end a run: a quote, a backslash or a control character, told by their top
- * bits. What stands behind the first of them may be told wrongly (a borrow goes on); the first
- * never is.
- */
+/* Of 8 bytes those that end a run: a quote, a backslash or a control character. */
 static uint64_t ends_run(const char *p)
 {
-    const uint64_t ones = 0x0101010101010101u;
-    const uint64_t highs = 0x8080808080808080u;
-    uint64_t word;
+    uint64_t word = word_load(p);
 
-    memcpy(&word, p, sizeof(word));
-    word = le64toh(word);
-    uint64_t quote = word ^ (ones * '"');
-    uint64_t slash = word ^ (ones * '\\');
-    /* A byte below n borrows from its top bit in (byte - n), unless the bit was set already. */
-    uint64_t below = (quote - ones) & ~quote;
-
-    below |= (slash - ones) & ~slash;
-    below |= (word - ones * 0x20) & ~word;
-    return below & highs;
+    return word_equal(word, '"') | word_equal(word, '\\') | word_below(word, 0x20);
 }
 
 static size_t run_length(struct slice in)
 {
     size_t i = 0;
 
-    while (in.len - i >= sizeof(uint64_t)) {
+    while (in.len - i >= WORD_BYTES) {
         uint64_t ends = ends_run(in.ptr + i);
 
         if (ends != 0) {
-            return i + (size_t)__builtin_ctzll(ends) / 8; /* the first byte is the lowest one */
+            return i + word_first(ends);
         }
-        i += sizeof(uint64_t);
+        i += WORD_BYTES;
     }
     while (i < in.len && in.ptr[i] != '"' && in.ptr[i] != '\\' &&
            (unsigned char)in.ptr[i] >= 0x20) {

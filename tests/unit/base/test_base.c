@@ -9,6 +9,7 @@
 #include "base/list.h"
 #include "base/slice.h"
 #include "base/utf8.h"
+#include "base/word.h"
 #include "unit.h"
 
 START_TEST(numbers_are_digits_only)
@@ -178,6 +179,33 @@ START_TEST(numbers_are_written_as_printf_does)
 }
 END_TEST
 
+/* Every byte in every place, among neighbours that borrow and that do not. */
+START_TEST(words_tell_their_first_byte)
+{
+    static const char around[] = {0, 1, 'a', '\x7f', '\x80', '\xff'};
+    unsigned wrong = 0; /* an assertion is slow */
+
+    for (size_t n = 0; n < ARRAY_LEN(around) * 256 * WORD_BYTES; n++) {
+        char text[WORD_BYTES];
+        size_t below = WORD_BYTES;
+        size_t equal = WORD_BYTES;
+
+        memset(text, around[n / 256 / WORD_BYTES], sizeof(text));
+        text[n % WORD_BYTES] = (char)(n / WORD_BYTES % 256);
+        for (size_t i = WORD_BYTES; i-- > 0;) {
+            below = (unsigned char)text[i] < 0x20 ? i : below;
+            equal = text[i] == '"' ? i : equal;
+        }
+        uint64_t found = word_below(word_load(text), 0x20);
+        uint64_t same = word_equal(word_load(text), '"');
+
+        wrong += (found == 0 ? (size_t)WORD_BYTES : word_first(found)) != below;
+        wrong += (same == 0 ? (size_t)WORD_BYTES : word_first(same)) != equal;
+    }
+    ck_assert_uint_eq(wrong, 0);
+}
+END_TEST
+
 START_TEST(stamps_are_rfc3339)
 {
     char stamp[CLOCK_STAMP_BYTES];
@@ -218,6 +246,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);
     tcase_add_test(tc, lists_unlink_twice);
     tcase_add_test(tc, numbers_are_written_as_printf_does);
+    tcase_add_test(tc, words_tell_their_first_byte);
     tcase_add_test(tc, stamps_are_rfc3339);
     tcase_add_test(tc, a_stamp_is_right_on_every_day);
     suite_add_tcase(suite, tc);
