@@ -309,6 +309,7 @@ static int serve_settings(struct app *a, struct settings *settings)
         fprintf(stderr, "corral: %s\n", fault.text);
     } else if (budgets_open(a, &a->house.snapshot->settings) &&
                ports_open(a, &a->house.snapshot->settings) && close_sandbox(a)) {
+        budgets_prepare(a, &a->house.snapshot->settings); /* again: the file has its own seed */
         logger_start(a->logger);
         budgets_start(a);
         log_start(a);

@@ -47,6 +47,17 @@ bool budgets_open(struct app *a, const struct settings *s)
     return true;
 }
 
+void budgets_prepare(struct app *a, struct settings *s)
+{
+    for (size_t i = 0; i < s->auth.tenant_count; i++) {
+        struct tenant_settings *t = &s->auth.tenants[i];
+
+        for (size_t n = 0; n < t->limit_count; n++) {
+            limiter_prepare(a->house.limiter, &t->limits[n]);
+        }
+    }
+}
+
 void budgets_start(struct app *a)
 {
     if (a->budgets != NULL) {

@@ -85,6 +85,7 @@ bool reload_publish(struct app *a, struct settings *settings, struct auth_fault 
     }
     a->generation++;
     number_tenants(a, s);
+    budgets_prepare(a, &s->settings);
     budgets_restore(a);
     ledger_set_queue(a->house.ledger, s->settings.queue.max_waiting);
     logger_set_level(a->logger, s->settings.log_level);

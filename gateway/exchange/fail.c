@@ -201,12 +201,13 @@ void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice
     struct answer_field fields[ANSWER_MAX_FIELDS];
     struct buf body = buf_make(8192);
     char sentence[512];
+    char room[LIMIT_FIELDS_BYTES];
 
     ex->reason = err;
     struct slice message = compose(f->sentence, detail, sentence, sizeof(sentence));
     size_t field_count = error_fields(err, f->status, detail, fields);
 
-    field_count += exchange_limit_fields(ex, is_limit(err), fields + field_count);
+    field_count += exchange_limit_fields(ex, is_limit(err), room, fields + field_count);
 
     if (dialect_error_body(dialect, f->status, f->code, message,
                            slice_of(ex->request_id, REQUEST_ID_BYTES), &body) != CE_OK) {

@@ -3,7 +3,6 @@
 
 #include "base/clock.h"
 #include "exchange/limits.h"
-#include "limit/fields.h"
 
 enum {
     USAGE_MAX_BYTES = 1024 * 1024,
@@ -102,7 +101,6 @@ static enum corral_err reserve(struct exchange *ex)
         applies[i] = rule_covers(&t->limits[i], &ex->info.model);
     }
     ex->verdict = arena_alloc(&ex->arena, sizeof(*ex->verdict));
-    *ex->verdict = (struct limit_verdict){.output_bound = LIMIT_NO_BOUND};
     return limit_reserve(ex->engine->house->limiter, &request, &ex->arena, ex->verdict, &ex->grant);
 }
 
@@ -153,9 +151,10 @@ void exchange_settle(struct exchange *ex)
     ex->grant = NULL;
 }
 
-size_t exchange_limit_fields(struct exchange *ex, bool refused, struct answer_field *out)
+size_t exchange_limit_fields(const struct exchange *ex, bool refused,
+                             char room[static LIMIT_FIELDS_BYTES], struct answer_field *out)
 {
-    struct limit_field fields[LIMIT_FIELDS_MAX];
+    NOT_ZEROED struct limit_field fields[LIMIT_FIELDS_MAX];
 
     if (ex->verdict == NULL) {
         return 0;
@@ -164,7 +163,7 @@ size_t exchange_limit_fields(struct exchange *ex, bool refused, struct answer_fi
                                  : ex->route->dialect == DIALECT_OPENAI ? LIMIT_TELL_FULL
                                                                         : LIMIT_TELL_SHORT;
     size_t count = limit_fields(ex->verdict, ex->principal.tenant->rate_limit_policy, telling,
-                                &ex->arena, fields);
+                                room, fields);
 
     for (size_t i = 0; i < count; i++) {
         out[i] = (struct answer_field){fields[i].name, fields[i].value};

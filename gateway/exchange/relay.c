@@ -39,6 +39,7 @@ static void respond(struct exchange *ex, const struct http_response_head *head, 
                     bool streaming)
 {
     struct answer a = {.status = head->status, .content_type = type};
+    NOT_ZEROED char room[LIMIT_FIELDS_BYTES];
 
     a.cache_control = http_field_value(&head->fields, HF_CACHE_CONTROL);
     a.framing = streaming ? HTTP_CHUNKED : head->framing;
@@ -50,7 +51,7 @@ static void respond(struct exchange *ex, const struct http_response_head *head, 
     if (head->status == 503) {
         add_field(&a, "Retry-After", SLICE_LITERAL("5"));
     }
-    a.field_count += exchange_limit_fields(ex, false, a.fields + a.field_count);
+    a.field_count += exchange_limit_fields(ex, false, room, a.fields + a.field_count);
     ex->responded = true;
     ex->status = head->status;
     ex->client.ops->respond(ex->client.client, &a);
@@ -125,7 +126,9 @@ void exchange_charge(struct exchange *ex, bool all)
 
     if (ex->has_slot && (fresh >= CHARGE_BATCH_CHUNKS || (all && fresh > 0))) {
         ledger_charge(ex->engine->house->ledger, ex->ticket, (uint32_t)fresh);
-        exchange_meter(ex, false, fresh);
+        if (!all) { /* else settling counts them, with what Ollama told */
+            exchange_meter(ex, false, fresh);
+        }
         ex->charged_chunks = ex->stream.chunks;
     }
 }

@@ -1,5 +1,6 @@
 #include "limit/fields.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,27 +14,17 @@ enum {
     LONG_WAIT_MS = 60 * 1000, /* SDKs wait no longer than this: they shall not try in vain */
 };
 
-/* A writer of short texts; the values here are numbers and checked names. */
-struct text {
-    char *at;
-    char *end;
-};
+/* The values here are numbers and checked names: LIMIT_FIELDS_BYTES hold them all. */
+#define PUT(at, text) memcpy(at, text, sizeof(text) - 1) /* a literal */
 
-static void put(struct text *t, struct slice s)
-{
-    size_t room = (size_t)(t->end - t->at);
-    size_t n = s.len < room ? s.len : room;
-
-    memcpy(t->at, s.ptr, n);
-    t->at += n;
-}
-
-static void put_u64(struct text *t, uint64_t n)
+static char *put_u64(char *at, uint64_t n)
 {
     char room[DECIMAL_BYTES];
     const char *digits = decimal_before(room + sizeof(room), n, 1);
+    size_t len = (size_t)(room + sizeof(room) - digits);
 
-    put(t, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
+    memcpy(at, digits, len);
+    return at + len;
 }
 
 static uint64_t seconds(uint64_t ms)
@@ -65,45 +56,49 @@ char *limit_policy_text(const struct limit_rule *rules, size_t count)
     return copy;
 }
 
-static void put_level(struct text *t, const struct limit_level *level)
+static char *put_level(char *at, const struct limit_level *level)
 {
-    put(t, SLICE_LITERAL("\""));
-    put(t, slice_str(level->rule->name));
-    put(t, SLICE_LITERAL("\";r="));
-    put_u64(t, level->remaining);
-    put(t, SLICE_LITERAL(";t="));
-    put_u64(t, seconds(level->reset_ms));
+    size_t len = strlen(level->rule->name);
+
+    assert(len <= LIMIT_NAME_MAX);
+    *at++ = '"';
+    memcpy(at, level->rule->name, len);
+    at += len;
+    PUT(at, "\";r=");
+    at = put_u64(at + 4, level->remaining);
+    PUT(at, ";t=");
+    return put_u64(at + 3, seconds(level->reset_ms));
 }
 
 /* As OpenAI's fields have it: "17s", "6m0s". */
-static void put_duration(struct text *t, uint64_t ms)
+static char *put_duration(char *at, uint64_t ms)
 {
     uint64_t s = seconds(ms);
 
     if (s >= 3600) {
-        put_u64(t, s / 3600);
-        put(t, SLICE_LITERAL("h"));
+        at = put_u64(at, s / 3600);
+        *at++ = 'h';
     }
     if (s >= 60) {
-        put_u64(t, s / 60 % 60);
-        put(t, SLICE_LITERAL("m"));
+        at = put_u64(at, s / 60 % 60);
+        *at++ = 'm';
     }
-    put_u64(t, s % 60);
-    put(t, SLICE_LITERAL("s"));
+    at = put_u64(at, s % 60);
+    *at++ = 's';
+    return at;
 }
 
 struct output {
     struct limit_field *fields;
     size_t count;
-    struct text text;
     char *begun;
 };
 
-static void end_field(struct output *o, const char *name)
+/* A field whose value ends at `at`, where the next one begins. */
+static void end_field(struct output *o, const char *name, char *at)
 {
-    o->fields[o->count++] =
-        (struct limit_field){name, slice_of(o->begun, (size_t)(o->text.at - o->begun))};
-    o->begun = o->text.at;
+    o->fields[o->count++] = (struct limit_field){name, slice_of(o->begun, (size_t)(at - o->begun))};
+    o->begun = at;
 }
 
 static void tell_level(struct output *o, const struct limit_level *level,
@@ -112,39 +107,40 @@ static void tell_level(struct output *o, const struct limit_level *level,
     if (level->rule == NULL) {
         return;
     }
-    put_u64(&o->text, quota(level->rule));
-    end_field(o, names[0]);
-    put_u64(&o->text, level->remaining);
-    end_field(o, names[1]);
-    put_duration(&o->text, level->reset_ms);
-    end_field(o, names[2]);
+    end_field(o, names[0], put_u64(o->begun, quota(level->rule)));
+    end_field(o, names[1], put_u64(o->begun, level->remaining));
+    end_field(o, names[2], put_duration(o->begun, level->reset_ms));
 }
 
 static void tell_rate_limit(struct output *o, const struct limit_verdict *v)
 {
+    char *at = o->begun;
+
     if (v->requests.rule != NULL) {
-        put_level(&o->text, &v->requests);
+        at = put_level(at, &v->requests);
+    }
+    if (v->tokens.rule != NULL && at > o->begun) {
+        PUT(at, ", ");
+        at += 2;
     }
     if (v->tokens.rule != NULL) {
-        put(&o->text, v->requests.rule != NULL ? SLICE_LITERAL(", ") : SLICE_LITERAL(""));
-        put_level(&o->text, &v->tokens);
+        at = put_level(at, &v->tokens);
     }
-    if (o->text.at > o->begun) {
-        end_field(o, "RateLimit");
+    if (at > o->begun) {
+        end_field(o, "RateLimit", at);
     }
 }
 
 size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limit_telling telling,
-                    struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX])
+                    char room[static LIMIT_FIELDS_BYTES],
+                    struct limit_field out[static LIMIT_FIELDS_MAX])
 {
-    enum { ROOM = 2 * (LIMIT_NAME_MAX + 16) + 12 * (DECIMAL_BYTES + 4) };
     static const char *const of_requests[] = {"x-ratelimit-limit-requests",
                                               "x-ratelimit-remaining-requests",
                                               "x-ratelimit-reset-requests"};
     static const char *const of_tokens[] = {
         "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"};
-    char *room = arena_alloc(arena, ROOM);
-    struct output o = {.fields = out, .text = {room, room + ROOM}, .begun = room};
+    struct output o = {.fields = out, .begun = room};
 
     if (policy != NULL) {
         out[o.count++] = (struct limit_field){"RateLimit-Policy", slice_str(policy)};
@@ -158,8 +154,7 @@ size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limi
         return o.count;
     }
     if (v->wait_ms > 0) {
-        put_u64(&o.text, seconds(v->wait_ms));
-        end_field(&o, "Retry-After");
+        end_field(&o, "Retry-After", put_u64(o.begun, seconds(v->wait_ms)));
     }
     if (v->wait_ms > LONG_WAIT_MS || v->wait_ms == 0) {
         out[o.count++] = (struct limit_field){"x-should-retry", SLICE_LITERAL("false")};

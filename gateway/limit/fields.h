@@ -6,14 +6,17 @@
 #ifndef CORRAL_LIMIT_FIELDS_H
 #define CORRAL_LIMIT_FIELDS_H
 
-#include "base/arena.h"
 #include "limit/limit.h"
 
-enum { LIMIT_FIELDS_MAX = 10, LIMIT_SENTENCE_BYTES = 256 };
+enum {
+    LIMIT_FIELDS_MAX = 10,
+    LIMIT_FIELDS_BYTES = 2 * (LIMIT_NAME_MAX + 16) + 12 * 24, /* all values but the policy */
+    LIMIT_SENTENCE_BYTES = 256,
+};
 
 struct limit_field {
     const char *name;   /* static */
-    struct slice value; /* in the arena, or as given */
+    struct slice value; /* in the room, or as given */
 };
 
 /**
@@ -29,10 +32,12 @@ enum limit_telling { LIMIT_TELL_SHORT, LIMIT_TELL_FULL, LIMIT_TELL_REFUSED };
  * The fields of an answer.
  *
  * @param policy  of limit_policy_text; may be NULL.
+ * @param room    for the values; as long as they are used.
  * @return how many of `out` were written.
  */
 size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limit_telling telling,
-                    struct arena *arena, struct limit_field out[static LIMIT_FIELDS_MAX]);
+                    char room[static LIMIT_FIELDS_BYTES],
+                    struct limit_field out[static LIMIT_FIELDS_MAX]);
 
 /** For a person: `60 requests in 60 seconds for each user ("rpm")`. Into `out`, NUL-terminated. */
 void limit_rule_describe(const struct limit_rule *r, char out[static LIMIT_SENTENCE_BYTES]);

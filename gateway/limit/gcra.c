@@ -1,11 +1,16 @@
 #include "limit/gcra.h"
 
 /* Rounded up: a shorter one would let more through than the rule says. */
-static uint64_t interval_ns(const struct limit_rule *r)
+uint64_t gcra_interval_ns(const struct limit_rule *r)
 {
     uint64_t window_ns = r->window_s * 1000000000u;
 
     return window_ns / r->requests + (window_ns % r->requests != 0 ? 1 : 0);
+}
+
+static uint64_t interval_ns(const struct limit_rule *r)
+{
+    return r->interval_ns != 0 ? r->interval_ns : gcra_interval_ns(r);
 }
 
 /* At most the window and a nanosecond for each request: burst <= requests. */

@@ -20,6 +20,9 @@ struct gcra_level {
     uint64_t reset_ns;  /* until all of `burst` would pass */
 };
 
+/** What one request costs. */
+uint64_t gcra_interval_ns(const struct limit_rule *r);
+
 /**
  * The time to keep from now on, called before the others: when the clock went back, nobody waits
  * longer than a whole refill. Never before now.

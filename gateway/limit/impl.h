@@ -28,7 +28,10 @@ struct limit_who {
     uint64_t user[2];
     uint64_t model[2];
 };
-struct limit_who limiter_who(const struct limiter *l, struct slice user, struct slice model);
+
+/** @param per  enum limit_per of all rules together; what is in none of them stays 0. */
+struct limit_who limiter_who(const struct limiter *l, uint32_t per, struct slice user,
+                             struct slice model);
 
 struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
                                const struct limit_who *who);

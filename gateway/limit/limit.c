@@ -12,7 +12,8 @@ enum {
 
 /* A counter that a request touches, and the rule it stands for. */
 struct hold {
-    uint32_t counter;
+    struct counter *counter;
+    uint32_t index;
     uint16_t rule;
     uint16_t window; /* the counter's, in which this grant began to use tokens */
 };
@@ -38,7 +39,7 @@ struct question {
     bool has_token_rule; /* enforced */
     size_t count;
     size_t token_count;
-    struct hold holds[LIMIT_RULES_MAX];
+    struct hold *holds; /* room for LIMIT_RULES_MAX */
 };
 
 static uint64_t as_ns(uint64_t ms)
@@ -123,7 +124,12 @@ static void look_tokens(struct question *q, const struct limit_rule *rule, struc
 static enum corral_err look_all(struct limiter *l, struct question *q)
 {
     const struct limit_request *request = q->request;
-    const struct limit_who who = limiter_who(l, request->user, request->model);
+    uint32_t per = 0;
+
+    for (size_t i = 0; i < request->rule_count; i++) {
+        per |= request->rules[i].per;
+    }
+    const struct limit_who who = limiter_who(l, per, request->user, request->model);
 
     for (size_t i = 0; i < request->rule_count; i++) {
         const struct limit_rule *rule = &request->rules[i];
@@ -141,7 +147,7 @@ static enum corral_err look_all(struct limiter *l, struct question *q)
 
         c->holds++;
         c->budget = rule->calendar != LIMIT_NO_CALENDAR;
-        q->holds[q->count++] = (struct hold){.counter = index, .rule = (uint16_t)i};
+        q->holds[q->count++] = (struct hold){.counter = c, .index = index, .rule = (uint16_t)i};
         if (rule->requests > 0) {
             look_requests(q, rule, c);
         } else {
@@ -206,72 +212,78 @@ static bool is_shadowed(const struct question *q, unsigned rule)
     return (q->verdict->shadowed & 1u << rule) != 0;
 }
 
-static struct limit_grant *take_all(struct question *q, struct arena *arena)
+static void take(const struct question *q, const struct hold *h, struct limit_grant *g)
 {
-    struct limit_grant *g = NULL;
+    const struct limit_rule *rule = &q->request->rules[h->rule];
+    struct counter *c = h->counter;
 
-    q->verdict->output_bound = q->has_token_rule ? bound_of(q) : LIMIT_NO_BOUND;
-    if (q->token_count > 0) {
-        g = make_grant(q, arena);
+    if (is_shadowed(q, h->rule)) {
+        return;
     }
-    for (size_t i = 0; i < q->count; i++) {
-        const struct limit_rule *rule = &q->request->rules[q->holds[i].rule];
-        struct counter *c = limit_account_at(q->account, q->holds[i].counter);
-
-        if (is_shadowed(q, q->holds[i].rule)) {
-            continue;
-        }
-        if (rule->requests > 0) {
-            keep_time(c, gcra_take(rule, c->window.used, as_ns(q->request->now_ms)));
-        } else {
-            c->holds++; /* the grant's own */
-            window_reserve(&c->window, g->prompt_reserved + g->output_reserved);
-            g->holds[g->count++] = q->holds[i];
-        }
+    if (rule->requests > 0) {
+        keep_time(c, gcra_take(rule, c->window.used, as_ns(q->request->now_ms)));
+    } else {
+        c->holds++; /* the grant's own */
+        window_reserve(&c->window, g->prompt_reserved + g->output_reserved);
+        g->holds[g->count++] = *h;
     }
-    return g;
 }
 
-static void unpin_all(const struct question *q)
+/* Take from all, or on a refusal from none; tell how they stand, and let them go. */
+static struct limit_grant *close_all(struct question *q, struct arena *arena)
 {
-    for (size_t i = 0; i < q->count; i++) {
-        struct counter *c = limit_account_at(q->account, q->holds[i].counter);
+    bool takes = q->err == CE_OK;
+    struct limit_grant *g = NULL;
 
-        level_of(q, &q->request->rules[q->holds[i].rule], c);
-        c->holds--;
+    if (takes) {
+        q->verdict->output_bound = q->has_token_rule ? bound_of(q) : LIMIT_NO_BOUND;
+        g = q->token_count > 0 ? make_grant(q, arena) : NULL;
     }
+    for (size_t i = 0; i < q->count; i++) {
+        const struct hold *h = &q->holds[i];
+
+        if (takes) {
+            take(q, h, g);
+        }
+        level_of(q, &q->request->rules[h->rule], h->counter);
+        h->counter->holds--;
+    }
+    return g;
 }
 
 enum corral_err limit_reserve(struct limiter *l, const struct limit_request *request,
                               struct arena *arena, struct limit_verdict *out,
                               struct limit_grant **grant)
 {
-    struct question q = {.request = request, .verdict = out};
+    NOT_ZEROED struct hold holds[LIMIT_RULES_MAX];
+    struct question q = {.request = request, .verdict = out, .holds = holds};
 
     *out = (struct limit_verdict){.output_bound = LIMIT_NO_BOUND};
     q.account = limiter_account(l, request->tenant);
     assert(q.account != NULL && request->rule_count <= LIMIT_RULES_MAX);
     pthread_mutex_lock(&q.account->lock);
-    enum corral_err err = look_all(l, &q);
+    q.err = look_all(l, &q);
+    struct limit_grant *g = close_all(&q, arena);
 
-    if (err == CE_OK) {
-        *grant = take_all(&q, arena);
-    }
-    unpin_all(&q);
     pthread_mutex_unlock(&q.account->lock);
-    return err;
+    if (q.err == CE_OK) {
+        *grant = g;
+    }
+    return q.err;
 }
 
 /* The counter behind a hold, in the window of now. */
 static struct counter *current(struct limit_grant *g, struct hold *h, uint64_t now_ms)
 {
-    struct counter *c = limit_account_at(g->account, h->counter);
+    struct counter *c = h->counter;
 
     roll(c, &g->rules[h->rule], now_ms);
     if (g->metered == 0) {
         h->window = c->windows;
     }
-    limit_account_mark(g->account, h->counter);
+    if (c->budget && !c->dirty) {
+        limit_account_mark(g->account, h->index);
+    }
     return c;
 }
 
@@ -338,7 +350,7 @@ struct limit_usage limit_look(struct limiter *l, uint32_t tenant, const struct l
     struct limit_usage usage = {0};
     struct counter fresh = {0};
     struct limit_account *a = limiter_account(l, tenant);
-    const struct limit_who who = limiter_who(l, user, model);
+    const struct limit_who who = limiter_who(l, rule->per, user, model);
     struct counter_key key = limiter_key(l, rule, &who);
 
     if (a != NULL) {

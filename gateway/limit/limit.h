@@ -39,6 +39,9 @@ void limiter_destroy(struct limiter *l);
  */
 void limiter_add_tenant(struct limiter *l, uint32_t tenant);
 
+/** Work out what a rule of a snapshot costs and its name's hash: once, before anybody asks. */
+void limiter_prepare(const struct limiter *l, struct limit_rule *rule);
+
 /** Who asks, for what. All borrowed; `rules` until the grant is settled. */
 struct limit_request {
     uint32_t tenant;
@@ -74,7 +77,7 @@ struct limit_verdict {
  * Ask for one request.
  *
  * @param arena  of the exchange; holds the grant.
- * @param out    [out] written on every return but CE_LIMIT_STORE.
+ * @param out    [out] written on every return.
  * @param grant  [out] on CE_OK: to be settled exactly once; NULL when nothing was reserved.
  * @return CE_OK; CE_LIMIT_REQUESTS, CE_LIMIT_TOKENS, CE_LIMIT_BUDGET: refused for now, nothing was
  *         taken; CE_LIMIT_PROMPT: the prompt alone is larger than the limit, it can never pass;

@@ -3,6 +3,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "limit/gcra.h"
 #include "limit/impl.h"
 
 struct limiter *limiter_create(uint32_t max_tenants, uint32_t counters)
@@ -59,35 +60,61 @@ void limiter_keep(struct limiter *l, uint64_t seed)
     }
 }
 
-struct limit_who limiter_who(const struct limiter *l, struct slice user, struct slice model)
+static void hash_name(const struct limit_rule *rule, uint64_t seed, uint64_t out[static 2])
 {
-    struct limit_who who = {{0}, {0}};
-
-    hash_bytes_wide(user, l->seed, who.user);
-    hash_bytes_wide(model, l->seed, who.model);
-    return who;
-}
-
-/*
- * Three hashes of 128 bits, each times an odd number of its own: as even as one of them, and no two
- * users or models that change places meet. Keys stand in the state file: another way to make them
- * wants another SCHEMA_VERSION there.
- */
-struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
-                               const struct limit_who *who)
-{
-    const uint64_t of_user = (rule->per & LIMIT_PER_USER) != 0 ? 0x9e3779b97f4a7c15u : 0;
-    const uint64_t of_model = (rule->per & LIMIT_PER_MODEL) != 0 ? 0xc2b2ae3d27d4eb4fu : 0;
     char text[1 + LIMIT_NAME_MAX];
     size_t len = strlen(rule->name);
-    struct counter_key key = {{0}};
 
     assert(len <= LIMIT_NAME_MAX);
     text[0] = rule->requests > 0 ? 'r' : 't'; /* their numbers are no tokens */
     memcpy(text + 1, rule->name, len);
-    hash_bytes_wide(slice_of(text, 1 + len), l->seed, key.half);
+    hash_bytes_wide(slice_of(text, 1 + len), seed, out);
+}
+
+void limiter_prepare(const struct limiter *l, struct limit_rule *rule)
+{
+    rule->interval_ns = rule->requests > 0 ? gcra_interval_ns(rule) : 0;
+    rule->key = (struct limit_rule_key){.known = true, .seed = l->seed};
+    hash_name(rule, l->seed, rule->key.half);
+}
+
+/*
+ * A key is a sum of three hashes of 128 bits, two of them times an odd number of their own: as even
+ * as one of them, and no two users or models that change places meet. Keys stand in the state file:
+ * another way to make them wants another SCHEMA_VERSION there.
+ */
+static void hash_times(struct slice text, uint64_t seed, uint64_t factor, uint64_t out[static 2])
+{
+    hash_bytes_wide(text, seed, out);
+    out[0] *= factor;
+    out[1] *= factor;
+}
+
+struct limit_who limiter_who(const struct limiter *l, uint32_t per, struct slice user,
+                             struct slice model)
+{
+    struct limit_who who = {{0}, {0}};
+
+    if ((per & LIMIT_PER_USER) != 0) {
+        hash_times(user, l->seed, 0x9e3779b97f4a7c15u, who.user);
+    }
+    if ((per & LIMIT_PER_MODEL) != 0) {
+        hash_times(model, l->seed, 0xc2b2ae3d27d4eb4fu, who.model);
+    }
+    return who;
+}
+
+struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
+                               const struct limit_who *who)
+{
+    struct counter_key key = {{rule->key.half[0], rule->key.half[1]}};
+
+    if (!rule->key.known || rule->key.seed != l->seed) {
+        hash_name(rule, l->seed, key.half);
+    }
     for (size_t i = 0; i < ARRAY_LEN(key.half); i++) {
-        key.half[i] += who->user[i] * of_user + who->model[i] * of_model;
+        key.half[i] += (rule->per & LIMIT_PER_USER) != 0 ? who->user[i] : 0;
+        key.half[i] += (rule->per & LIMIT_PER_MODEL) != 0 ? who->model[i] : 0;
     }
     return key;
 }

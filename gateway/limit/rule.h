@@ -18,6 +18,13 @@ enum limit_calendar { LIMIT_NO_CALENDAR, LIMIT_DAY, LIMIT_MONTH };
 /** Whose counter it is beside the tenant's: each user, each model, or each pair has one. */
 enum limit_per { LIMIT_PER_USER = 1u << 0, LIMIT_PER_MODEL = 1u << 1 };
 
+/** What the rule's name brings to its counters' keys; good for one seed (limiter_prepare). */
+struct limit_rule_key {
+    bool known;
+    uint64_t seed;
+    uint64_t half[2];
+};
+
 /** Exactly one of requests and tokens, and one of window_s and calendar, is set. */
 struct limit_rule {
     char *name;        /* owned; unique in its tenant, at most LIMIT_NAME_MAX bytes */
@@ -31,6 +38,9 @@ struct limit_rule {
     char **models;     /* owned; only requests for these count; none: all */
     size_t model_count;
     bool shadow; /* tells what it would refuse, counts the rest, refuses nothing */
+    /* worked out once, when the snapshot is taken into use; until then for each request */
+    uint64_t interval_ns; /* requests: what one costs */
+    struct limit_rule_key key;
 };
 
 /** Frees what a rule owns; the struct is the caller's. */

@@ -108,14 +108,30 @@ static enum splice_act decide_num_ctx(const struct rewrite *w, const struct scan
     return SPLICE_REPLACE;
 }
 
+/* The bound stands there already, in these very words: nothing is to be done. */
+static bool says_already(const struct rewrite *w, const struct scan_value *member)
+{
+    struct slice raw = scan_raw(w->parts->body, member);
+
+    return member->key.len + raw.len + 3 == w->output.len &&
+           memcmp(w->output.ptr + 1, member->key.ptr, member->key.len) == 0 &&
+           slice_ends_with(w->output, raw);
+}
+
+static enum splice_act decide_output(const struct rewrite *w, const struct scan_value *member,
+                                     struct slice *with)
+{
+    *with = w->output;
+    return w->output.len == 0 || says_already(w, member) ? SPLICE_KEEP : SPLICE_REPLACE;
+}
+
 static enum splice_act decide_option(void *arg, const struct scan_value *member, struct slice *with)
 {
     const struct rewrite *w = arg;
 
     if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
         scan_key_is(member, "num_predict")) {
-        *with = w->output;
-        return SPLICE_REPLACE;
+        return decide_output(w, member, with);
     }
     for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
         if (!scan_key_is(member, runner_options[i].name)) {
@@ -190,7 +206,7 @@ static enum splice_act decide_top(void *arg, const struct scan_value *member, st
         return parts_knows_include_usage(w->parts->route) ? SPLICE_DROP : SPLICE_KEEP;
     case FIELD_MAX_TOKENS:
     case FIELD_MAX_OUTPUT_TOKENS:
-        return f == parts_output_field(w->parts->route) ? replace_if(w->output, with) : SPLICE_KEEP;
+        return f == parts_output_field(w->parts->route) ? decide_output(w, member, with) : SPLICE_KEEP;
     case FIELD_MODEL:
         return replace_if(w->model, with);
     case FIELD_NAME:
