@@ -44,7 +44,8 @@ LINES = [
     ("memory.idle.clear", "rest_mib", "MiB at rest"),
 ]
 
-# row, figure, against whom (None: the figure itself; "better": of HAProxy and nginx), bar, kind
+# row, figure, against whom (None: the figure itself; "better": of HAProxy and nginx; "unlimited": the tenant without
+# limits), bar, kind
 BARS = [
     ("request.clear.hs256", "cpu_us", "haproxy", 0.62, "CPU a request, clear, HS256 + limits"),
     ("request.clear.hs256", "cpu_us", "floor", 1.20, "CPU a request, clear, HS256 + limits"),
@@ -54,6 +55,7 @@ BARS = [
     ("request.tls.hs256", "cpu_us", "haproxy", 0.65, "CPU a request, TLS"),
     ("request.clear.rs256", "cpu_us", "haproxy", 0.30, "CPU a request, clear, RS256"),
     ("request.clear.rs256", "cpu_us", "hs256", 1.05, "RS256 tokens against HS256 tokens"),
+    ("request.limits", "cpu_us", "unlimited", 1.02, "CPU a request, three limits"),
     ("request.clear.hs256", "per_s", "haproxy", -1.4, "requests/s, clear"),
     ("paced.clear", "added_p99_us", "haproxy", 0.6, "added p99, 2,000/s Poisson, clear"),
     ("paced.clear", "added_p99_us", "nginx", 0.9, "added p99, 2,000/s Poisson, clear"),
@@ -97,7 +99,7 @@ def better(result, row, figure):
 
 def ratio(result, row, figure, peer):
     """corral / peer in each round; None when one of them was not measured."""
-    mine = of(result, row, "corral", figure)
+    mine = of(result, row, "bench" if peer == "unlimited" else "corral", figure)
     theirs = of(result, "request.clear.hs256", "corral", figure) if peer == "hs256" else of(result, row, peer, figure)
     if not mine or not theirs or min(mine + theirs) <= 0:
         return None  # less than nothing was added when the direct connection was the disturbed one
@@ -116,7 +118,8 @@ def judge(result):
             continue
         middle, limit = statistics.median(values), abs(bar)
         good = middle >= limit if bar < 0 else middle <= limit
-        against = "" if peer is None else " x HS256" if peer == "hs256" else f" x {COLUMNS[name]}"
+        named = {**COLUMNS, "hs256": "HS256", "unlimited": "no limits"}
+        against = "" if peer is None else f" x {named[name]}"
         verdict = "met" if good else f"missed by {abs(middle / limit - 1) * 100:.0f} %"
         lines.append((what, f"{'>=' if bar < 0 else '<='} {limit:g}{against}", spread(values), verdict))
     return lines
@@ -140,8 +143,7 @@ def draw(result):
         values = [ratio(result, row, figure, peer) for peer in ("floor", "haproxy", "nginx", "envoy")]
         if figure.endswith(("cpu_us", "kib")) and any(values):
             ratios.append([what, *(spread(v) if v else "" for v in values)])
-    limits = result["rows"].get("request.limits", {})
-    pairs = [b / a for a, b in zip(limits["unlimited"]["cpu_us"], limits["bench"]["cpu_us"])] if limits else []
+    pairs = ratio(result, "request.limits", "cpu_us", "unlimited")
     versions = ", ".join(f"{COLUMNS.get(k, k)} {v}" for k, v in result["versions"].items())
     parts = [f"Measured on {result['machine']}: {versions}; commit {result['commit']}. "
              f"{result['rounds']} interleaved rounds of {result['seconds']} s ({result['memory_rounds']} for memory "
@@ -153,8 +155,9 @@ def draw(result):
                  ["corral /", "byte relay", "HAProxy", "nginx", "Envoy"], ratios),
              "## Figures\n\n" + table(["", *(COLUMNS[n] for n in names)], figures)]
     if pairs:
-        parts.append(f"A tenant with three limits costs {spread(pairs)} times the CPU of one without any "
-                     f"({spread(limits['unlimited']['cpu_us'])} us without).")
+        parts.append(f"A tenant with three limits costs {spread(pairs)} times the CPU of one without any, over "
+                     f"{len(pairs)} turns "
+                     f"({spread(of(result, 'request.limits', 'unlimited', 'cpu_us'))} us without).")
     return "\n\n".join(parts)
 
 

@@ -33,11 +33,14 @@ class Samples:
                 break
             self.patience_s -= time.monotonic() - began
             self.repeated += 1
-        self.others.append(best[0])
+        self.keep(row, name, *best)
+
+    def keep(self, row, name, others, figures):
+        self.others.append(others)
         into = self.rows.setdefault(row, {}).setdefault(name, {})
-        for figure, value in best[1].items():
+        for figure, value in figures.items():
             into.setdefault(figure, []).append(round(value, 4))
-        print(f"  {row:34} {name:10} " + "  ".join(f"{k} {v:.2f}" for k, v in best[1].items()), file=sys.stderr)
+        print(f"  {row:34} {name:10} " + "  ".join(f"{k} {v:.2f}" for k, v in figures.items()), file=sys.stderr)
 
 
 class Window:
@@ -81,23 +84,45 @@ def load(herd, gateway, mode, tls, *options, stream=False, token="hs256"):
         return json.loads(p.stdout.read()), window
 
 
-def request(herd, gateway, tls, token, seconds, tenant="bench"):
-    script = herd.work / "post.lua"
+def begin_wrk(herd, gateway, tls, token, seconds, tenant, connections):
+    script = herd.work / f"post-{tenant}.lua"
     script.write_text(f'wrk.method = "POST"\nwrk.body = [[{gateways.body(False, 1)}]]\n'
                       f'wrk.headers["Authorization"] = "Bearer {herd.tokens[token, tenant]}"\n'
                       'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Host"] = "localhost"\n')
     url = f"https://127.0.0.1:{gateway.tls}" if tls else f"http://127.0.0.1:{gateway.clear}"
-    window = Window(herd, gateway)
-    out = subprocess.run([herd.binaries["wrk"], "-t1", "-c32", f"-d{seconds}", "-s", script, f"{url}/api/chat"],
-                         check=True, capture_output=True, text=True).stdout
-    window.close()
-    if "Non-2xx" in out or "Socket errors" in out:
+    return subprocess.Popen([herd.binaries["wrk"], "-t1", f"-c{connections}", f"-d{seconds}", "-s", script,
+                             f"{url}/api/chat"], stdout=subprocess.PIPE, text=True)
+
+
+def end_wrk(gateway, process):
+    """How many requests it made."""
+    out = process.communicate()[0]
+    if process.returncode != 0 or "Non-2xx" in out or "Socket errors" in out:
         raise SystemExit(f"bench: {gateway.name}: requests failed\n{out}")
-    count = int(re.search(r"(\d+) requests in", out).group(1))
+    return int(re.search(r"(\d+) requests in", out).group(1))
+
+
+def request(herd, gateway, tls, token, seconds):
+    window = Window(herd, gateway)
+    count = end_wrk(gateway, begin_wrk(herd, gateway, tls, token, seconds, "bench", 32))
+    window.close()
     figures = {"per_s": count / seconds}
     if gateway.process:
         figures.update(cpu_us=window.cpu / count, user_us=window.user / count)
     return window.others, figures
+
+
+def limits(samples, gateways_of, seconds):
+    """Two corrals at the same moment, one asked by each tenant: what disturbs one disturbs the other."""
+    herd = samples.herd
+    windows = {tenant: Window(herd, gateway) for tenant, gateway in gateways_of.items()}
+    clients = {tenant: begin_wrk(herd, gateway, False, "hs256", seconds, tenant, 16)
+               for tenant, gateway in gateways_of.items()}
+    counts = {tenant: end_wrk(gateways_of[tenant], client) for tenant, client in clients.items()}
+    for tenant, window in windows.items():
+        window.close()
+        samples.keep("request.limits", tenant, window.others,
+                     {"cpu_us": window.cpu / counts[tenant], "user_us": window.user / counts[tenant]})
 
 
 def paced(herd, gateway, tls, seconds, seed):
@@ -150,6 +175,7 @@ class Plan:
     def __init__(self, quick, only=""):
         self.quick, self.only = quick, only
         self.rounds, self.memory_rounds, self.seconds = (2, 1, 1) if quick else (5, 3, 2)
+        self.limit_turns = 8 if quick else 24
         self.patience_s = 10 if quick else 60
 
 
@@ -174,10 +200,13 @@ def measure(herd, plan):
            lambda g, turn: request(herd, g, False, "hs256", s))
     rounds("request.tls.hs256", [*names, *two], lambda g, turn: request(herd, g, True, "hs256", s))
     rounds("request.clear.rs256", with_jwt, lambda g, turn: request(herd, g, False, "rs256", s))
-    for turn in range(2 * plan.rounds if "request.limits".startswith(plan.only) else 0):
-        for tenant in ("unlimited", "bench")[::1 if turn % 2 else -1]:
-            samples.add("request.limits", tenant,
-                        lambda tenant=tenant: request(herd, running["corral"], False, "hs256", min(s, 2), tenant))
+    if "request.limits".startswith(plan.only):
+        twin = herd.start("corral")
+        pair = [running["corral"], twin]
+        for turn in range(plan.limit_turns):
+            limits(samples, dict(zip(("unlimited", "bench"), pair[::1 if turn % 2 else -1])), min(s, 2))
+        twin.stop()
+        herd.gateways.remove(twin)
     rounds("paced.clear", ["direct", "floor", *names], lambda g, turn: paced(herd, g, False, s, turn))
     if not plan.quick:
         rounds("paced.tls", names, lambda g, turn: paced(herd, g, True, s, turn))
