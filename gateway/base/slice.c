@@ -5,6 +5,9 @@ bool slice_eq_nocase(struct slice a, struct slice b)
     if (a.len != b.len) {
         return false;
     }
+    if (slice_eq(a, b)) {
+        return true; /* most of what is compared is spelled as it should be */
+    }
     for (size_t i = 0; i < a.len; i++) {
         if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {
             return false;

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <sys/un.h>
 
+#include "base/decimal.h"
+
 static bool copy_text(struct slice from, char *out, size_t capacity)
 {
     if (from.len == 0 || from.len >= capacity) {
@@ -100,20 +102,35 @@ uint16_t net_address_port(const struct net_address *a)
                : ntohs(((const struct sockaddr_in *)&a->storage)->sin_port);
 }
 
+/* Each access line has one: inet_ntop would print it twice over. */
+static void format_v4(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])
+{
+    uint8_t bytes[4];
+    char *at = out;
+
+    memcpy(bytes, &((const struct sockaddr_in *)&a->storage)->sin_addr, sizeof(bytes));
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        char room[3];
+        const char *digits = decimal_before(room + sizeof(room), bytes[i], 1);
+
+        while (digits < room + sizeof(room)) {
+            *at++ = *digits++;
+        }
+        *at++ = i < 3 ? '.' : '\0';
+    }
+}
+
 void net_address_format_host(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])
 {
-    char text[INET6_ADDRSTRLEN] = "?";
-
-    if (a->storage.ss_family == AF_INET6) {
+    if (a->storage.ss_family == AF_INET) {
+        format_v4(a, out);
+    } else if (a->storage.ss_family == AF_INET6) {
         const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
 
-        inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof(text));
-    } else if (a->storage.ss_family == AF_INET) {
-        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a->storage;
-
-        inet_ntop(AF_INET, &v4->sin_addr, text, sizeof(text));
+        inet_ntop(AF_INET6, &v6->sin6_addr, out, NET_ADDRESS_TEXT_BYTES);
+    } else {
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, "%s", net_address_is_unix(a) ? "unix" : "?");
     }
-    snprintf(out, NET_ADDRESS_TEXT_BYTES, "%s", net_address_is_unix(a) ? "unix" : text);
 }
 
 void net_address_format(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])

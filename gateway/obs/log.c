@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/utf8.h"
+#include "base/word.h"
 #include "obs/log_ring.h"
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -36,24 +37,30 @@ static bool plain_char(unsigned char c)
     return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
 }
 
-/* Nearly every value; without a way out in the middle many bytes are looked at at once. */
+/* Nearly every value is: ASCII without quotes, backslashes and control characters. */
 static bool all_plain(struct slice s)
 {
-    unsigned other = 0;
+    size_t i = 0;
 
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
+    while (s.len - i >= WORD_BYTES) {
+        uint64_t word = word_load(s.ptr + i);
 
-        other |= (unsigned)(c < 0x20) | (unsigned)(c >= 0x7f) | (unsigned)(c == '"') |
-                 (unsigned)(c == '\\');
+        if ((word_equal(word, '"') | word_equal(word, '\\') | word_equal(word, 0x7f) |
+             word_below(word, 0x20) | (word & WORD_TOPS)) != 0) {
+            return false;
+        }
+        i += WORD_BYTES;
     }
-    return other == 0;
+    while (i < s.len && (unsigned char)s.ptr[i] < 0x80 && plain_char((unsigned char)s.ptr[i])) {
+        i++;
+    }
+    return i == s.len;
 }
 
 static void put_escaped(struct log_line *line, struct slice s)
 {
     size_t plain = 0;
-    size_t i = all_plain(s) ? s.len : 0;
+    size_t i = 0;
 
     while (i < s.len) {
         unsigned char c = (unsigned char)s.ptr[i];
@@ -77,11 +84,32 @@ static void put_escaped(struct log_line *line, struct slice s)
     put(line, slice_from(s, plain));
 }
 
-static void put_key(struct log_line *line, const char *key)
+/* A member whose value needs no escaping, quoted or not: nearly all there are. */
+static void put_member(struct log_line *line, const char *key, struct slice value, bool quoted)
 {
-    put_str(line, ",\"");
-    put_str(line, key);
-    put_str(line, "\":");
+    size_t key_len = strlen(key);
+    char *at = line->text + line->len;
+
+    if (key_len + value.len + 6 > sizeof(line->text) - 2 - line->len) {
+        line->overflow = true;
+        return;
+    }
+    memcpy(at, ",\"", 2);
+    memcpy(at + 2, key, key_len);
+    at += 2 + key_len;
+    memcpy(at, "\":", 2);
+    at += 2;
+    if (quoted) {
+        *at++ = '"';
+    }
+    if (value.len > 0) {
+        memcpy(at, value.ptr, value.len);
+        at += value.len;
+    }
+    if (quoted) {
+        *at++ = '"';
+    }
+    line->len = (size_t)(at - line->text);
 }
 
 void log_begin(struct log_line *line, struct log_source *source, enum log_level level,
@@ -113,8 +141,11 @@ void log_text(struct log_line *line, const char *key, struct slice value)
     if (line->source == NULL || line->overflow) {
         return;
     }
-    put_key(line, key);
-    put_str(line, "\"");
+    if (all_plain(value)) {
+        put_member(line, key, value, true);
+        return;
+    }
+    put_member(line, key, SLICE_LITERAL("\""), false);
     put_escaped(line, value);
     put_str(line, "\"");
     if (line->overflow) {
@@ -129,15 +160,8 @@ void log_str(struct log_line *line, const char *key, const char *value)
 
 static void put_raw(struct log_line *line, const char *key, struct slice value)
 {
-    size_t before = line->len;
-
-    if (line->source == NULL || line->overflow) {
-        return;
-    }
-    put_key(line, key);
-    put(line, value);
-    if (line->overflow) {
-        line->len = before;
+    if (line->source != NULL && !line->overflow) {
+        put_member(line, key, value, false);
     }
 }
 
