@@ -1,5 +1,7 @@
 #include "ollama/stream_facts.h"
 
+#include <pthread.h>
+
 enum role {
     ROLE_DONE,
     ROLE_STATUS,
@@ -96,13 +98,26 @@ enum role {
 #define TABLE(name, LIST)                                                                          \
     static const struct watch_path name##_paths[] = {LIST(PATH)};                                  \
     static const uint8_t name##_roles[] = {LIST(ROLE)};                                            \
-    static const struct watch_table name##_table = {name##_paths, ARRAY_LEN(name##_paths)}
+    static struct watch_index name##_index; /* written once under indexes_once */                  \
+    static const struct watch_table name##_table = {name##_paths, ARRAY_LEN(name##_paths),         \
+                                                    &name##_index}
 
 TABLE(native, NATIVE);
 TABLE(chat, CHAT);
 TABLE(responses, RESPONSES);
 TABLE(messages, MESSAGES);
 TABLE(plain, PLAIN);
+
+static pthread_once_t indexes_once = PTHREAD_ONCE_INIT;
+
+static void build_indexes(void)
+{
+    watch_index_build(&native_table, &native_index);
+    watch_index_build(&chat_table, &chat_index);
+    watch_index_build(&responses_table, &responses_index);
+    watch_index_build(&messages_table, &messages_index);
+    watch_index_build(&plain_table, &plain_index);
+}
 
 static uint64_t number_of(const struct watch_event *event)
 {
@@ -250,6 +265,7 @@ static const struct watch_table *choose(const struct route *route, bool streamin
 
 void stream_facts_init(struct stream *s, bool streaming)
 {
+    pthread_once(&indexes_once, build_indexes);
     const struct watch_table *table = choose(s->route, streaming, &s->roles);
 
     watch_init(&s->watch, table, on_stream_value, s);

@@ -36,6 +36,23 @@ static size_t first_of(uint32_t mask)
     return (size_t)__builtin_ctz(mask);
 }
 
+static size_t first_slot(const char *part)
+{
+    return (unsigned char)part[0] % WATCH_FIRSTS;
+}
+
+void watch_index_build(const struct watch_table *table, struct watch_index *out)
+{
+    *out = (struct watch_index){0};
+    for (size_t i = 0; i < table->count; i++) {
+        const char *const *parts = table->paths[i].parts;
+
+        for (size_t level = 0; level < WATCH_LEVELS && parts[level] != NULL; level++) {
+            out->paths[level][first_slot(parts[level])] |= (uint32_t)1 << i;
+        }
+    }
+}
+
 /* Of the paths alive in the container around, those whose next part is `part`. */
 static uint32_t paths_matching(const struct watch *w, struct slice part)
 {
@@ -44,7 +61,12 @@ static uint32_t paths_matching(const struct watch *w, struct slice part)
     if (w->depth == 0 || w->depth > WATCH_LEVELS || part.len == 0) {
         return 0;
     }
-    for (uint32_t left = w->live[w->depth]; left != 0; left &= left - 1) {
+    uint32_t left = w->live[w->depth];
+
+    if (w->table->index != NULL) {
+        left &= w->table->index->paths[w->depth - 1u][first_slot(part.ptr)];
+    }
+    for (; left != 0; left &= left - 1) {
         if (part_is(w->table->paths[first_of(left)].parts[w->depth - 1u], part)) {
             mask |= left & -left;
         }
@@ -309,7 +331,7 @@ static size_t run_length(struct slice in)
     return i;
 }
 
-/* A run of plain string bytes, or the one byte that ends it. Returns bytes read. */
+/* A run of plain string bytes and the one byte that ends it. Returns bytes read. */
 static size_t string_run(struct watch *w, struct slice in)
 {
     size_t i = run_length(in);
@@ -317,16 +339,22 @@ static size_t string_run(struct watch *w, struct slice in)
     if (i > 0) {
         drop_surrogate(w);
         take(w, slice_of(in.ptr, i));
+    }
+    if (i == in.len) {
         return i;
     }
-    if (in.ptr[0] == '"') {
+    if (in.ptr[i] == '"') {
         end_string(w);
-    } else if (in.ptr[0] == '\\') {
+        if (w->state == AT_COLON && i + 1 < in.len && in.ptr[i + 1] == ':') {
+            w->state = AT_VALUE; /* what nearly always follows a key */
+            i++;
+        }
+    } else if (in.ptr[i] == '\\') {
         w->state = IN_ESCAPE;
     } else {
         w->broken = true;
     }
-    return 1;
+    return i + 1;
 }
 
 static size_t literal_run(struct watch *w, struct slice in)
@@ -338,7 +366,8 @@ static size_t literal_run(struct watch *w, struct slice in)
     }
     if (i > 0) {
         take(w, slice_of(in.ptr, i));
-    } else {
+    }
+    if (i < in.len) {
         end_literal(w);
     }
     return i;

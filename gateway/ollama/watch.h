@@ -21,6 +21,7 @@ enum {
     WATCH_DEPTH_MAX = 128,
     WATCH_KEY_BYTES = 32,
     WATCH_TEXT_BYTES = 128,
+    WATCH_FIRSTS = 32,
 };
 
 /** Keys from the top on, "[]" for every element: {"choices", "[]", "delta", "content"}. */
@@ -28,10 +29,19 @@ struct watch_path {
     const char *parts[WATCH_LEVELS + 1]; /* static; NULL behind the last */
 };
 
-struct watch_table {
-    const struct watch_path *paths; /* static */
-    size_t count;                   /* <= WATCH_PATHS_MAX */
+/** Per level, by the low five bits of a part's first byte: the paths that may go on with it. */
+struct watch_index {
+    uint32_t paths[WATCH_LEVELS][WATCH_FIRSTS];
 };
+
+struct watch_table {
+    const struct watch_path *paths;  /* static */
+    size_t count;                    /* <= WATCH_PATHS_MAX */
+    const struct watch_index *index; /* static; NULL: every path is compared */
+};
+
+/** Fill the index of a table, once. */
+void watch_index_build(const struct watch_table *table, struct watch_index *out);
 
 struct watch_event {
     size_t path;         /* index into the table */

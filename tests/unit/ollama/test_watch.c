@@ -7,7 +7,16 @@ static const char *const names[] = {"done",       "a.b",  "list[].x", "list[]",
 static const struct watch_path paths[] = {
     {{"done"}}, {{"a", "b"}}, {{"list", "[]", "x"}}, {{"list", "[]"}}, {{"deep", "[]", "[]", "y"}},
     {{"text"}}, {{"obj"}}};
-static const struct watch_table table = {paths, ARRAY_LEN(paths)};
+static struct watch_index index_of_paths;
+static const struct watch_table tables[] = {{paths, ARRAY_LEN(paths), NULL},
+                                            {paths, ARRAY_LEN(paths), &index_of_paths}};
+static const struct watch_table *table = tables; /* each test runs without the index and with it */
+
+static void choose_table(int i)
+{
+    watch_index_build(&tables[0], &index_of_paths);
+    table = &tables[i];
+}
 
 struct log {
     struct buf text;
@@ -28,7 +37,7 @@ static struct log watched(struct slice text, size_t cut, struct watch *w)
 {
     struct log log = {.text = buf_make(4096)};
 
-    watch_init(w, &table, on_value, &log);
+    watch_init(w, table, on_value, &log);
     if (cut == SIZE_MAX) {
         for (size_t i = 0; i < text.len && !w->ended && !w->broken; i++) {
             watch_feed(w, slice_of(text.ptr + i, 1));
@@ -42,6 +51,7 @@ static struct log watched(struct slice text, size_t cut, struct watch *w)
 
 START_TEST(values_are_found_however_split)
 {
+    choose_table(_i);
     static const struct {
         const char *text;
         const char *log;
@@ -76,6 +86,7 @@ END_TEST
 
 START_TEST(what_is_no_json_is_broken)
 {
+    choose_table(_i);
     static const char *const bad[] = {
         "x",         "{x",    "{\"a\"x",        "{\"a\":tru }",    "[1}",
         "{\"a\":1]", "}",     "{\"a\":\"\n\"}", "{\"a\":\"\\x\"}", "{\"a\":\"\\u00g\"}",
@@ -93,6 +104,7 @@ END_TEST
 
 START_TEST(depth_and_length_are_bounded)
 {
+    choose_table(_i);
     struct buf deep = buf_make(1 << 20);
     struct watch w;
 
@@ -120,11 +132,12 @@ END_TEST
 
 START_TEST(it_stops_behind_a_value)
 {
+    choose_table(_i);
     struct watch w;
     struct log log = {.text = buf_make(100)};
     struct slice two = SLICE_LITERAL("{\"done\":true}{\"done\":false}");
 
-    watch_init(&w, &table, on_value, &log);
+    watch_init(&w, table, on_value, &log);
     ck_assert(!watch_inside(&w));
     ck_assert_uint_eq(watch_feed(&w, two), 13);
     ck_assert(w.ended && !watch_inside(&w));
@@ -143,10 +156,10 @@ static Suite *watch_suite(void)
     Suite *suite = suite_create("ollama_watch");
     TCase *tc = tcase_create("watch");
 
-    tcase_add_test(tc, values_are_found_however_split);
-    tcase_add_test(tc, what_is_no_json_is_broken);
-    tcase_add_test(tc, depth_and_length_are_bounded);
-    tcase_add_test(tc, it_stops_behind_a_value);
+    tcase_add_loop_test(tc, values_are_found_however_split, 0, 2);
+    tcase_add_loop_test(tc, what_is_no_json_is_broken, 0, 2);
+    tcase_add_loop_test(tc, depth_and_length_are_bounded, 0, 2);
+    tcase_add_loop_test(tc, it_stops_behind_a_value, 0, 2);
     suite_add_tcase(suite, tc);
     return suite;
 }
