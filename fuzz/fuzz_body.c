@@ -2,6 +2,35 @@
 #include "fuzz.h"
 #include "ollama/request.h"
 
+/* Notes or text: a walk sees the same. */
+static void same_walk(struct slice text, const struct scan_value *noted,
+                      const struct scan_value *plain)
+{
+    struct scan_cursor a = scan_open(text, noted);
+    struct scan_cursor b = scan_open(text, plain);
+    struct scan_value x;
+    struct scan_value y;
+
+    while (scan_next(&b, &y)) {
+        MUST_HOLD(scan_next(&a, &x));
+        MUST_HOLD(x.kind == y.kind && x.offset == y.offset && x.len == y.len);
+        MUST_HOLD(x.key_offset == y.key_offset && slice_eq(x.key, y.key));
+        same_walk(text, &x, &y);
+    }
+    MUST_HOLD(!scan_next(&a, &x));
+}
+
+static void check_notes(struct slice body, struct arena *arena)
+{
+    static struct scan_notes notes;
+    struct scan_value plain = scan_root(body);
+    struct scan_value root;
+
+    if (scan_check_noting(body, arena, &notes, &root) == CE_OK) {
+        same_walk(body, &root, &plain);
+    }
+}
+
 /* The first byte chooses the route. What is accepted must still be strict JSON after its splices.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -24,6 +53,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     rules.output_bound = (data[0] & 0x40) != 0 ? 100 : -1;
     rules.num_ctx_max = (data[0] & 0x80) != 0 ? 4096 : 0;
+    check_notes(body, &arena);
     MUST_HOLD(route_find(SLICE_LITERAL("POST"), path, &match) == CE_OK);
     if (request_read(match.route, body, &rules, &arena, &info) == CE_OK) {
         struct buf out = buf_make(4 << 20);

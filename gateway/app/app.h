@@ -76,7 +76,7 @@ void ports_serve(struct app *a);
 /* budgets.c */
 /** Open the state directory, if there is one, before any worker runs. Prints errors. */
 bool budgets_open(struct app *a, const struct settings *s);
-/** Make a snapshot's limits ready, under the seed in force: after budgets_open, and when reloaded. */
+/** Make a snapshot's limits ready under the seed in force: after budgets_open, and on a reload. */
 void budgets_prepare(struct app *a, struct settings *s);
 /** Begin to write; the thread is made here. */
 void budgets_start(struct app *a);

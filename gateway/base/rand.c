@@ -51,6 +51,12 @@ uint64_t hash_bytes(struct slice bytes)
     return XXH3_64bits_withSeed(bytes.ptr, bytes.len, hash_seed);
 }
 
+uint64_t hash_bytes_salted(struct slice bytes, uint64_t salt)
+{
+    pthread_once(&hash_once, draw_seed);
+    return XXH3_64bits_withSeed(bytes.ptr, bytes.len, hash_seed + salt * 0x9e3779b97f4a7c15u);
+}
+
 void hash_bytes_wide(struct slice bytes, uint64_t seed, uint64_t out[static 2])
 {
     XXH128_hash_t h = XXH3_128bits_withSeed(bytes.ptr, bytes.len, seed);

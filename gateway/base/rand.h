@@ -21,6 +21,9 @@ uint64_t rand_u64(void);
  */
 uint64_t hash_bytes(struct slice bytes);
 
+/** The same, but equal bytes under different salts have different hashes. */
+uint64_t hash_bytes_salted(struct slice bytes, uint64_t salt);
+
 /** XXH3-128 under a seed of the caller's: wide enough to stand for the bytes themselves. */
 void hash_bytes_wide(struct slice bytes, uint64_t seed, uint64_t out[static 2]);
 

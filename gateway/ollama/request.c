@@ -186,11 +186,13 @@ enum corral_err request_read(const struct route *route, struct slice body,
     struct request_parts *p = arena_alloc(arena, sizeof(*p));
 
     *out = (struct request_info){.parts = p};
-    enum corral_err err = scan_check(body, SCAN_KEYS_MAX, arena, NULL);
+    p->route = route;
+    p->body = body;
+    enum corral_err err = scan_check_noting(body, arena, &p->notes, &p->root);
     if (err != CE_OK) {
         return err;
     }
-    err = parts_read(route, body, p, &out->field);
+    err = parts_read(p, &out->field);
     if (err == CE_OK) {
         err = route->id == ROUTE_ID_COPY ? read_copy(p, rules, arena, out)
                                          : read_model(p, rules, arena, out);

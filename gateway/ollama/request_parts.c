@@ -46,8 +46,12 @@ const char *field_name(enum field f)
 
 enum field field_of(const struct scan_value *member)
 {
-    char folded[32];
-    struct slice key = slice_of(folded, scan_key_fold(member->key, folded, sizeof(folded)));
+    NOT_ZEROED char folded[32];
+    struct slice key = member->key;
+
+    if (!member->key_folded) {
+        key = slice_of(folded, scan_key_fold(key, folded, sizeof(folded)));
+    }
 
     for (unsigned f = 0; f < FIELD_COUNT; f++) {
         if (key.len == fields[f].len && memcmp(key.ptr, fields[f].name, key.len) == 0) {
@@ -62,16 +66,18 @@ static bool is_private(const struct scan_value *member)
 {
     char first[4];
 
+    if (member->key_folded) {
+        return member->key.len > 0 && member->key.ptr[0] == '_';
+    }
     return scan_key_fold(member->key, first, sizeof(first)) > 0 && first[0] == '_';
 }
 
-enum corral_err parts_read(const struct route *route, struct slice body, struct request_parts *out,
-                           const char **out_field)
+enum corral_err parts_read(struct request_parts *parts, const char **out_field)
 {
+    const struct route *route = parts->route;
+    struct scan_cursor c = scan_open(parts->body, &parts->root);
     struct scan_value v;
 
-    *out = (struct request_parts){.route = route, .body = body, .root = scan_root(body)};
-    struct scan_cursor c = scan_open(body, &out->root);
     while (scan_next(&c, &v)) {
         enum field f = field_of(&v);
 
@@ -88,9 +94,9 @@ enum corral_err parts_read(const struct route *route, struct slice body, struct 
             *out_field = fields[f].name;
             return CE_JSON_TYPE;
         }
-        out->present[f] = true;
-        out->has[f] = v.kind != SCAN_NULL;
-        out->at[f] = v;
+        parts->present[f] = true;
+        parts->has[f] = v.kind != SCAN_NULL;
+        parts->at[f] = v;
     }
     return CE_OK;
 }

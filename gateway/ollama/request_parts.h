@@ -32,6 +32,7 @@ enum field {
 struct request_parts {
     const struct route *route;
     struct slice body;
+    struct scan_notes notes;
     struct scan_value root;
     bool has[FIELD_COUNT]; /* present and not null */
     bool present[FIELD_COUNT];
@@ -44,11 +45,11 @@ const char *field_name(enum field f);
 enum field field_of(const struct scan_value *member);
 
 /**
+ * @param parts      zeroed but for route, body, notes and root.
  * @param out_field  [out] on failure: the offending field.
  * @return CE_OK, CE_JSON_TYPE, CE_FIELD_REFUSED.
  */
-MUST_USE enum corral_err parts_read(const struct route *route, struct slice body,
-                                    struct request_parts *out, const char **out_field);
+MUST_USE enum corral_err parts_read(struct request_parts *parts, const char **out_field);
 
 /** The field that bounds a route's output at the top level, or FIELD_COUNT. */
 enum field parts_output_field(const struct route *route);

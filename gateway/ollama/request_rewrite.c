@@ -206,7 +206,8 @@ static enum splice_act decide_top(void *arg, const struct scan_value *member, st
         return parts_knows_include_usage(w->parts->route) ? SPLICE_DROP : SPLICE_KEEP;
     case FIELD_MAX_TOKENS:
     case FIELD_MAX_OUTPUT_TOKENS:
-        return f == parts_output_field(w->parts->route) ? decide_output(w, member, with) : SPLICE_KEEP;
+        return f == parts_output_field(w->parts->route) ? decide_output(w, member, with)
+                                                        : SPLICE_KEEP;
     case FIELD_MODEL:
         return replace_if(w->model, with);
     case FIELD_NAME:

@@ -3,6 +3,7 @@
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "base/word.h"
+#include "ollama/scan_notes.h"
 
 enum {
     SET_FIRST = 64,
@@ -30,6 +31,8 @@ struct checker {
     struct key_set set;
     uint64_t first_slots[SET_FIRST];
     struct arena *arena;
+    struct noting noting;
+    struct scan_note key; /* of the member to come */
 };
 
 static void set_place(struct key_set *set, uint64_t hash)
@@ -325,7 +328,23 @@ static enum corral_err check_word(struct checker *c, const char *word)
     return CE_OK;
 }
 
-static enum corral_err open_container(struct checker *c, bool object)
+/* A value begins here: its note, or 0. */
+static uint32_t note_here(struct checker *c, char first_byte)
+{
+    struct scan_note note = {.key_offset = (uint32_t)c->at};
+
+    if (c->noting.notes == NULL) {
+        return 0;
+    }
+    if (c->depth > 0 && c->in_object[c->depth]) {
+        note = c->key;
+    }
+    note.kind = (uint8_t)scan_kind_of(first_byte);
+    note.offset = (uint32_t)c->at;
+    return note_value(&c->noting, c->depth, &note);
+}
+
+static enum corral_err open_container(struct checker *c, bool object, uint32_t note)
 {
     if (c->depth == SCAN_DEPTH_MAX) {
         return CE_JSON_DEPTH;
@@ -335,26 +354,28 @@ static enum corral_err open_container(struct checker *c, bool object)
     c->in_object[c->depth] = object;
     c->object_id[c->depth] = c->objects++;
     c->expect = object ? EXPECT_FIRST_KEY : EXPECT_FIRST_VALUE;
+    note_open(&c->noting, c->depth, note);
     return CE_OK;
 }
 
 static void close_container(struct checker *c)
 {
     c->at++;
+    note_close(&c->noting, c->depth, c->at);
     c->depth--;
     c->expect = EXPECT_NEXT;
 }
 
-static enum corral_err check_value(struct checker *c)
+static enum corral_err check_number_size(struct checker *c)
 {
-    int b = peek(c);
-    enum corral_err err;
+    enum corral_err err = check_number(c);
 
-    c->expect = EXPECT_NEXT;
-    switch (b) {
-    case '{':
-    case '[':
-        return open_container(c, b == '{');
+    return err == CE_OVERFLOW ? CE_JSON_SYNTAX : err;
+}
+
+static enum corral_err check_scalar(struct checker *c)
+{
+    switch (peek(c)) {
     case '"':
         return check_string(c);
     case 't':
@@ -366,21 +387,61 @@ static enum corral_err check_value(struct checker *c)
     case '\0':
         return CE_JSON_NUL;
     default:
-        err = check_number(c);
-        return err == CE_OVERFLOW ? CE_JSON_SYNTAX : err;
+        return check_number_size(c);
     }
+}
+
+static enum corral_err check_value(struct checker *c)
+{
+    int b = peek(c);
+    uint32_t note = note_here(c, (char)b);
+
+    c->expect = EXPECT_NEXT;
+    if (b == '{' || b == '[') {
+        return open_container(c, b == '{', note);
+    }
+    enum corral_err err = check_scalar(c);
+
+    note_end(&c->noting, note, c->at);
+    return err;
+}
+
+/* Whether a key is what folding makes of it: ASCII without escapes and capitals, as most are. */
+static bool is_folded(struct slice key)
+{
+    size_t i = 0;
+
+    while (key.len - i >= WORD_BYTES) {
+        uint64_t w = word_load(key.ptr + i);
+        uint64_t capital = (w + WORD_ONES * (0x80 - 'A')) & ~(w + WORD_ONES * (0x7f - 'Z'));
+
+        if (((w | capital) & WORD_TOPS) != 0 || word_equal(w, '\\') != 0) {
+            return false;
+        }
+        i += WORD_BYTES;
+    }
+    while (i < key.len && (unsigned char)key.ptr[i] < 0x80 && key.ptr[i] != '\\' &&
+           ascii_lower(key.ptr[i]) == key.ptr[i]) {
+        i++;
+    }
+    return i == key.len;
 }
 
 static enum corral_err check_unique(struct checker *c, struct slice key)
 {
-    char folded[sizeof(uint32_t) + SCAN_KEY_BYTES_MAX];
+    NOT_ZEROED char folded[SCAN_KEY_BYTES_MAX];
+    bool is_itself = is_folded(key);
 
     if (key.len > SCAN_KEY_BYTES_MAX || c->set.count == c->keys_max) {
         return CE_JSON_KEYS;
     }
-    memcpy(folded, &c->object_id[c->depth], sizeof(uint32_t));
-    size_t len = scan_key_fold(key, folded + sizeof(uint32_t), SCAN_KEY_BYTES_MAX);
-    uint64_t hash = hash_bytes(slice_of(folded, sizeof(uint32_t) + len));
+    c->key = (struct scan_note){.key_offset = (uint32_t)(key.ptr - c->text.ptr - 1),
+                                .key_len = (uint32_t)key.len,
+                                .key_folded = is_itself};
+    if (!is_itself) {
+        key = slice_of(folded, scan_key_fold(key, folded, sizeof(folded)));
+    }
+    uint64_t hash = hash_bytes_salted(key, c->object_id[c->depth]);
 
     return set_add(&c->set, hash, c->arena) ? CE_OK : CE_JSON_DUPLICATE;
 }
@@ -476,15 +537,34 @@ static enum corral_err check_document(struct checker *c)
     return c->at == c->text.len ? CE_OK : peek(c) == 0 ? CE_JSON_NUL : CE_JSON_SYNTAX;
 }
 
+static enum corral_err check_all(struct checker *c)
+{
+    c->set = (struct key_set){.slots = c->first_slots, .capacity = SET_FIRST};
+    return check_document(c);
+}
+
 enum corral_err scan_check(struct slice text, size_t keys_max, struct arena *arena, size_t *out_at)
 {
     struct checker c = {.text = text, .keys_max = keys_max, .arena = arena};
-
-    c.set = (struct key_set){.slots = c.first_slots, .capacity = SET_FIRST};
-    enum corral_err err = check_document(&c);
+    enum corral_err err = check_all(&c);
 
     if (err != CE_OK && out_at != NULL) {
         *out_at = c.at;
+    }
+    return err;
+}
+
+enum corral_err scan_check_noting(struct slice text, struct arena *arena, struct scan_notes *notes,
+                                  struct scan_value *out_root)
+{
+    struct checker c = {.text = text, .keys_max = SCAN_KEYS_MAX, .arena = arena};
+
+    notes->count = 0;
+    c.noting.notes = text.len <= UINT32_MAX ? notes : NULL;
+    enum corral_err err = check_all(&c);
+
+    if (err == CE_OK) {
+        *out_root = c.noting.notes == NULL ? scan_root(text) : scan_noted(text, notes, 1);
     }
     return err;
 }

@@ -6,7 +6,8 @@
  * surrogates, invalid UTF-8, a BOM, numbers beyond a double, bytes after the document.
  * A checked text is then walked with cursors, which yield extents into it; nothing is copied.
  * Cursors are safe on unchecked text too (they stop), but mean something on checked text only.
- * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key).
+ * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key). The
+ * check may write down where values stand, so that walks need not find them again.
  */
 #ifndef CORRAL_OLLAMA_SCAN_H
 #define CORRAL_OLLAMA_SCAN_H
@@ -22,6 +23,7 @@ enum {
     SCAN_DEPTH_MAX = 32,
     SCAN_KEYS_MAX = 10000,
     SCAN_KEY_BYTES_MAX = 1024, /* of one key, as spelled; a longer one is CE_JSON_KEYS */
+    SCAN_NOTES_MAX = 96,
 };
 
 enum scan_kind {
@@ -34,13 +36,34 @@ enum scan_kind {
     SCAN_OBJECT,
 };
 
+/** Where one value of a checked text stands. */
+struct scan_note {
+    uint32_t key_offset; /* of the key's first quote; of the value when it has no key */
+    uint32_t key_len;    /* without quotes */
+    uint32_t offset;
+    uint32_t len;
+    uint32_t next;  /* in the container around; 0: last */
+    uint32_t first; /* inside; 0: nothing, or it is not noted */
+    uint8_t kind;   /* enum scan_kind */
+    bool key_folded;
+};
+
+/** Of the first levels of one text, in its order; number 0 is no note. */
+struct scan_notes {
+    uint32_t count;
+    struct scan_note at[SCAN_NOTES_MAX + 1];
+};
+
 /** One member of an object, or one element of an array (key.len == 0, key_offset == offset). */
 struct scan_value {
     enum scan_kind kind;
+    bool key_folded;   /* known: the key is what scan_key_fold makes of it */
+    uint32_t first;    /* of the notes: what a container begins with; 0: its text is walked */
     size_t key_offset; /* of the key's first quote */
     struct slice key;  /* raw, without quotes; into the text */
     size_t offset;     /* of the value's first byte (quote, bracket, digit) */
     size_t len;        /* up to and with its last byte */
+    const struct scan_notes *notes;
 };
 
 struct scan_cursor {
@@ -48,6 +71,8 @@ struct scan_cursor {
     size_t at;
     bool in_object;
     bool started;
+    uint32_t note;                  /* the next one, with notes */
+    const struct scan_notes *notes; /* NULL: walks over the text */
 };
 
 /**
@@ -60,6 +85,17 @@ struct scan_cursor {
  */
 MUST_USE enum corral_err scan_check(struct slice text, size_t keys_max, struct arena *arena,
                                     size_t *out_at);
+
+/**
+ * The same with keys_max SCAN_KEYS_MAX, and notes on the first levels: walks that begin at
+ * *out_root go from note to note there. What there is no room for is walked in the text, with the
+ * same result.
+ *
+ * @param notes     as long as any value that comes from *out_root.
+ * @param out_root  [out] on CE_OK: the top-level value.
+ */
+MUST_USE enum corral_err scan_check_noting(struct slice text, struct arena *arena,
+                                           struct scan_notes *notes, struct scan_value *out_root);
 
 /** The top-level value of a checked text, surrounding white space left out. */
 struct scan_value scan_root(struct slice text);
@@ -82,6 +118,12 @@ size_t scan_key_fold(struct slice key, char *out, size_t room);
 /** Find a member by folded key. */
 bool scan_find(struct slice text, const struct scan_value *object, const char *name,
                struct scan_value *out);
+
+/** What a note tells. */
+struct scan_value scan_noted(struct slice text, const struct scan_notes *notes, uint32_t number);
+
+/** Of a value that begins with this byte. */
+enum scan_kind scan_kind_of(char first);
 
 /** The raw bytes of a value, as they stand. */
 static inline struct slice scan_raw(struct slice text, const struct scan_value *v)

@@ -79,9 +79,9 @@ static size_t skip_literal(struct slice text, size_t at)
     return at;
 }
 
-static enum scan_kind kind_of(char b)
+enum scan_kind scan_kind_of(char first)
 {
-    switch (b) {
+    switch (first) {
     case '{':
         return SCAN_OBJECT;
     case '[':
@@ -104,7 +104,7 @@ static size_t read_value(struct slice text, size_t at, struct scan_value *out)
 {
     size_t end;
 
-    out->kind = kind_of(text.ptr[at]);
+    out->kind = scan_kind_of(text.ptr[at]);
     out->offset = at;
     switch (out->kind) {
     case SCAN_STRING:
@@ -133,12 +133,33 @@ struct scan_value scan_root(struct slice text)
     return root;
 }
 
+struct scan_value scan_noted(struct slice text, const struct scan_notes *notes, uint32_t number)
+{
+    const struct scan_note *n = &notes->at[number];
+    bool member = n->key_offset != n->offset;
+
+    return (struct scan_value){
+        .kind = (enum scan_kind)n->kind,
+        .key_folded = n->key_folded,
+        .first = n->first,
+        .key_offset = n->key_offset,
+        .key = member ? slice_of(text.ptr + n->key_offset + 1, n->key_len) : slice_of(NULL, 0),
+        .offset = n->offset,
+        .len = n->len,
+        .notes = notes,
+    };
+}
+
 struct scan_cursor scan_open(struct slice text, const struct scan_value *container)
 {
     bool open = container->kind == SCAN_OBJECT || container->kind == SCAN_ARRAY;
 
     if (!open || container->len < 2) {
         return (struct scan_cursor){0};
+    }
+    if (container->first != 0) {
+        return (struct scan_cursor){
+            .text = text, .notes = container->notes, .note = container->first};
     }
     return (struct scan_cursor){
         .text = slice_of(text.ptr, container->offset + container->len - 1),
@@ -165,9 +186,23 @@ static bool read_key(struct scan_cursor *c, struct scan_value *out)
     return c->at < c->text.len;
 }
 
+static bool next_noted(struct scan_cursor *c, struct scan_value *out)
+{
+    if (c->note == 0) {
+        return false;
+    }
+    *out = scan_noted(c->text, c->notes, c->note);
+    c->note = c->notes->at[c->note].next;
+    return true;
+}
+
 bool scan_next(struct scan_cursor *c, struct scan_value *out)
 {
     struct scan_value v = {0};
+
+    if (c->notes != NULL) {
+        return next_noted(c, out);
+    }
 
     c->at = skip_space(c->text, c->at);
     if (c->started && c->at < c->text.len && c->text.ptr[c->at] == ',') {
@@ -322,8 +357,12 @@ size_t scan_key_fold(struct slice key, char *out, size_t room)
 
 bool scan_key_is(const struct scan_value *v, const char *name)
 {
-    char folded[64];
+    NOT_ZEROED char folded[64];
     size_t wanted = strlen(name);
+
+    if (v->key_folded) {
+        return v->key.len == wanted && memcmp(v->key.ptr, name, wanted) == 0;
+    }
 
     /* Folding never makes a key longer, and a plain first letter stays what it is. */
     if (v->key.len < wanted || wanted == 0) {

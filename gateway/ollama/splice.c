@@ -8,16 +8,16 @@ static void add(struct splice_list *list, size_t from, size_t to, struct slice w
     list->items[list->count++] = (struct splice){.offset = from, .len = to - from, .with = with};
 }
 
-static size_t count_kept(struct slice text, const struct scan_value *object,
-                         const struct splice_rule *rule)
+static bool keeps_any(struct slice text, const struct scan_value *object,
+                      const struct splice_rule *rule)
 {
     struct scan_cursor c = scan_open(text, object);
     struct scan_value member;
     struct slice with;
-    size_t kept = 0;
+    bool kept = false;
 
-    while (scan_next(&c, &member)) {
-        kept += rule->decide(rule->arg, &member, &with) == SPLICE_DROP ? 0 : 1;
+    while (!kept && scan_next(&c, &member)) {
+        kept = rule->decide(rule->arg, &member, &with) != SPLICE_DROP;
     }
     return kept;
 }
@@ -52,7 +52,7 @@ void splice_object(struct splice_list *list, struct slice text, const struct sca
     bool kept = false;
 
     if (rule->added.len > 0) {
-        add_front(list, object, rule, count_kept(text, object, rule) > 0, arena);
+        add_front(list, object, rule, keeps_any(text, object, rule), arena);
     }
     while (scan_next(&c, &member)) {
         struct slice with = nothing;

@@ -312,6 +312,99 @@ START_TEST(values_are_decoded)
 }
 END_TEST
 
+/* Two walks over the same container see the same, all the way down. Returns how many values. */
+static size_t same_walk(struct slice text, const struct scan_value *noted,
+                        const struct scan_value *plain)
+{
+    struct scan_cursor a = scan_open(text, noted);
+    struct scan_cursor b = scan_open(text, plain);
+    struct scan_value x;
+    struct scan_value y;
+    size_t seen = 0;
+
+    for (; scan_next(&b, &y); seen++) {
+        char folded[SCAN_KEY_BYTES_MAX];
+
+        ck_assert(scan_next(&a, &x));
+        ck_assert_int_eq(x.kind, y.kind);
+        ck_assert_uint_eq(x.offset, y.offset);
+        ck_assert_uint_eq(x.len, y.len);
+        ck_assert_uint_eq(x.key_offset, y.key_offset);
+        ck_assert(slice_eq(x.key, y.key));
+        size_t len = scan_key_fold(y.key, folded, sizeof(folded));
+        ck_assert(!x.key_folded || slice_eq(x.key, slice_of(folded, len)));
+        seen += same_walk(text, &x, &y);
+    }
+    ck_assert(!scan_next(&a, &x));
+    return seen;
+}
+
+static void check_notes(struct slice text, size_t values)
+{
+    static struct scan_notes notes;
+    struct arena arena = {0};
+    struct scan_value plain = scan_root(text);
+    struct scan_value root;
+
+    memset(&notes, 0xee, sizeof(notes)); /* whatever was there before */
+    ck_assert_int_eq(scan_check_noting(text, &arena, &notes, &root), CE_OK);
+    ck_assert_uint_le(notes.count, SCAN_NOTES_MAX);
+    ck_assert(root.kind == plain.kind && root.offset == plain.offset && root.len == plain.len);
+    ck_assert_uint_eq(same_walk(text, &root, &plain), values);
+    arena_finish(&arena);
+}
+
+START_TEST(notes_tell_what_a_walk_finds)
+{
+    static const struct {
+        const char *text;
+        size_t values;
+    } cases[] = {
+        {" { } ", 0},
+        {"{\"\":1}", 1},
+        {"{\"a\" : [ ] , \"B\" : { } , \"c\" : [ 1 , \"x\\\"]\" , null ] }\n", 6},
+        {"{\"mod\\u0065l\":\"}\",\"Messages\":[{\"role\":\"user\",\"content\":[{\"t\":1}]}]}", 7},
+        {"{\"\xe2\x84\xaa"
+         "eep_alive\":-0.5e1,\"num_predict\":true,\"NUM_CTX_LONG\":false}",
+         3},
+        {"{\"a\":[[[[[[1,2],3],4],5],6],7]}", 13},
+        {"{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":{}}}}},\"f\":[{},[],{}]}", 9},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        check_notes(slice_str(cases[i].text), cases[i].values);
+    }
+}
+END_TEST
+
+/* More than there is room for: at the first level, deeper, and both. */
+START_TEST(notes_that_are_full_miss_nothing)
+{
+    for (unsigned n = 0; n < 140; n++) {
+        struct buf deep = buf_make(1 << 20);
+        struct buf wide = buf_make(1 << 20);
+
+        ck_assert_int_eq(buf_append_str(&deep, "{\"first\":{},\"messages\":["), CE_OK);
+        ck_assert_int_eq(buf_append_str(&wide, "{\"list\":[0"), CE_OK);
+        for (unsigned i = 0; i < n; i++) {
+            ck_assert_int_eq(
+                buf_printf(&deep, "%s{\"role\":\"user\",\"content\":\"%u\"}", i == 0 ? "" : ",", i),
+                CE_OK);
+            ck_assert_int_eq(buf_printf(&wide, ",%u", i), CE_OK);
+        }
+        ck_assert_int_eq(buf_append_str(&deep, "],\"last\":[1]}"), CE_OK);
+        ck_assert_int_eq(buf_append_str(&wide, "]"), CE_OK);
+        for (unsigned i = 0; i < n; i++) {
+            ck_assert_int_eq(buf_printf(&wide, ",\"k%u\":{\"x\":[%u]}", i, i), CE_OK);
+        }
+        ck_assert_int_eq(buf_append_str(&wide, "}"), CE_OK);
+        check_notes(buf_slice(&deep), 4 + 3 * (size_t)n);
+        check_notes(buf_slice(&wide), 2 + 4 * (size_t)n);
+        buf_finish(&deep);
+        buf_finish(&wide);
+    }
+}
+END_TEST
+
 static Suite *scan_suite(void)
 {
     Suite *suite = suite_create("ollama_scan");
@@ -327,6 +420,8 @@ static Suite *scan_suite(void)
     tcase_add_test(tc, cursors_give_extents);
     tcase_add_test(tc, cursors_survive_any_text);
     tcase_add_test(tc, values_are_decoded);
+    tcase_add_test(tc, notes_tell_what_a_walk_finds);
+    tcase_add_test(tc, notes_that_are_full_miss_nothing);
     suite_add_tcase(suite, tc);
     return suite;
 }
