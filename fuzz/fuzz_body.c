@@ -67,7 +67,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         }
         MUST_HOLD(out.len == splice_total(body.len, &info));
         MUST_HOLD(request_read(match.route, buf_slice(&out), &rules, &arena, &again) == CE_OK);
-        MUST_HOLD(model_eq(&info.model, &again.model));
+        MUST_HOLD(model_eq(info.model, again.model));
         buf_finish(&out);
     }
     arena_finish(&arena);

@@ -7,12 +7,14 @@ static void collect(void *arg, struct slice bytes)
     MUST_HOLD(bytes.len > 0 && buf_append(arg, bytes) == CE_OK);
 }
 
+static struct arena kept; /* of the streams of one input */
+
 static void feed(const struct route *route, bool strip, struct slice bytes, size_t step,
                  struct stream *s, struct buf *out)
 {
     struct stream_sink sink = {collect, out};
 
-    stream_init(s, route, true, strip);
+    stream_init(s, route, true, strip, &kept);
     for (size_t at = 0; at < bytes.len; at += step) {
         stream_feed(s, slice_of(bytes.ptr + at, bytes.len - at < step ? bytes.len - at : step),
                     sink);
@@ -50,5 +52,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     stream_finish(&b);
     buf_finish(&whole);
     buf_finish(&stepped);
+    arena_finish(&kept);
     return 0;
 }

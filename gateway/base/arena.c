@@ -16,23 +16,53 @@ static size_t aligned(size_t size)
     return (size + alignof(max_align_t) - 1) & ~(alignof(max_align_t) - 1);
 }
 
-void *arena_alloc(struct arena *a, size_t size)
+static void add_block(struct arena *a, struct arena_block *block, size_t capacity)
 {
-    size = aligned(size);
-    if (a->blocks == NULL || a->blocks->capacity - a->used < size) {
-        size_t room = ARENA_BLOCK_BYTES - sizeof(struct arena_block);
-        size_t capacity = size > room ? size : room;
-        struct arena_block *block = xcalloc(1, sizeof(*block) + capacity);
+    block->capacity = capacity;
+    block->next = a->blocks;
+    a->blocks = block;
+    a->used = 0;
+}
 
-        block->capacity = capacity;
-        block->next = a->blocks;
-        a->blocks = block;
-        a->used = 0;
-    }
+void arena_begin(struct arena *a, void *memory, size_t size)
+{
+    *a = (struct arena){.given = memory};
+    add_block(a, a->given, size - sizeof(*a->given));
+}
+
+static bool has_room(const struct arena *a, size_t size)
+{
+    return a->blocks != NULL && a->blocks->capacity - a->used >= size;
+}
+
+static void *take(struct arena *a, size_t size)
+{
     void *memory = a->blocks->bytes + a->used;
 
     a->used += size;
     return memory;
+}
+
+void *arena_alloc(struct arena *a, size_t size)
+{
+    size = aligned(size);
+    if (!has_room(a, size)) {
+        size_t room = ARENA_BLOCK_BYTES - sizeof(struct arena_block);
+        size_t capacity = size > room ? size : room;
+
+        add_block(a, xcalloc(1, sizeof(struct arena_block) + capacity), capacity);
+    }
+    return take(a, size);
+}
+
+void *arena_alloc_raw(struct arena *a, size_t size)
+{
+    size = aligned(size);
+    if (!has_room(a, size) && size >= ARENA_BLOCK_BYTES) {
+        add_block(a, xrealloc(NULL, sizeof(struct arena_block) + size), size);
+        return take(a, size);
+    }
+    return arena_alloc(a, size);
 }
 
 struct slice arena_copy(struct arena *a, struct slice bytes)
@@ -51,8 +81,10 @@ void arena_finish(struct arena *a)
     while (a->blocks != NULL) {
         struct arena_block *next = a->blocks->next;
 
-        free(a->blocks);
+        if (a->blocks != a->given) {
+            free(a->blocks);
+        }
         a->blocks = next;
     }
-    a->used = 0;
+    *a = (struct arena){0};
 }

@@ -16,12 +16,22 @@ enum { ARENA_BLOCK_BYTES = 1024 };
 struct arena_block;
 
 struct arena {
-    struct arena_block *blocks; /* owned; newest first */
+    struct arena_block *blocks; /* owned but for `given`; newest first */
+    struct arena_block *given;  /* borrowed: of arena_begin; NULL: none */
     size_t used;                /* of the newest block */
 };
 
+/**
+ * Begin an arena in memory of the caller's: zeroed, aligned for any object, as long as the arena.
+ * Without this call a zeroed struct is an empty arena.
+ */
+void arena_begin(struct arena *a, void *memory, size_t size);
+
 /** Zeroed, aligned for any object; never NULL. Valid until arena_finish. */
 void *arena_alloc(struct arena *a, size_t size);
+
+/** The same, not zeroed: for what is large and filled as far as it is read. */
+void *arena_alloc_raw(struct arena *a, size_t size);
 
 /** A copy in the arena. */
 struct slice arena_copy(struct arena *a, struct slice bytes);

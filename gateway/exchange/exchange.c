@@ -50,6 +50,7 @@ void exchange_drop_body(struct exchange *ex)
     buf_finish(&ex->body);
     arena_finish(&ex->parsing);
     ex->info.parts = NULL;
+    ex->info.model = NULL;
     ex->info.splices = NULL;
     ex->info.splice_count = 0;
     ex->info.second = NULL;
@@ -155,6 +156,7 @@ static struct exchange *create(struct engine *e, const struct client_info *clien
 {
     struct exchange *ex = xcalloc(1, sizeof(*ex));
 
+    arena_begin(&ex->arena, ex->room, sizeof(ex->room));
     ex->engine = e;
     ex->client = *client;
     ex->has_client = true;

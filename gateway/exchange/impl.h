@@ -8,10 +8,15 @@
 #ifndef CORRAL_EXCHANGE_IMPL_H
 #define CORRAL_EXCHANGE_IMPL_H
 
+#include <stdalign.h>
+#include <stddef.h>
+
 #include "exchange/exchange.h"
 #include "limit/limit.h"
 #include "ollama/request.h"
 #include "ollama/stream.h"
+
+enum { EX_ROOM_BYTES = 448 }; /* what most exchanges keep until their end */
 
 enum ex_state {
     EX_START,    /* within exchange_begin */
@@ -91,6 +96,8 @@ struct exchange {
     uint64_t sent_us;
     uint64_t first_byte_us;
     uint64_t last_chunk_us;
+
+    alignas(max_align_t) char room[EX_ROOM_BYTES]; /* the arena begins here */
 };
 
 /* exchange.c */

@@ -89,7 +89,7 @@ static enum corral_err reserve(struct exchange *ex)
         .applies = applies,
         .rule_count = t->limit_count,
         .user = user_of(ex),
-        .model = model_text(&ex->info.model),
+        .model = model_text(ex->info.model),
         .prompt_tokens = inference ? exchange_prompt_estimate(ex) : 0,
         .output_asked = ex->info.output_asked,
         .output_default = ex->snapshot->settings.limits.default_output_tokens,
@@ -98,7 +98,7 @@ static enum corral_err reserve(struct exchange *ex)
     };
 
     for (size_t i = 0; i < t->limit_count; i++) {
-        applies[i] = rule_covers(&t->limits[i], &ex->info.model);
+        applies[i] = rule_covers(&t->limits[i], ex->info.model);
     }
     ex->verdict = arena_alloc(&ex->arena, sizeof(*ex->verdict));
     return limit_reserve(ex->engine->house->limiter, &request, &ex->arena, ex->verdict, &ex->grant);

@@ -97,7 +97,7 @@ void exchange_on_head(struct call *c, const struct http_response_head *head)
                      (type_is(type, "application/x-ndjson") || type_is(type, "text/event-stream"));
 
     ex->passing_error = head->status != 200;
-    stream_init(&ex->stream, ex->route, streaming, ex->info.usage_injected);
+    stream_init(&ex->stream, ex->route, streaming, ex->info.usage_injected, &ex->arena);
     ex->stream_ready = true;
     if (ex->info.output_bound >= 0) {
         stream_bound(&ex->stream, (uint64_t)ex->info.output_bound);

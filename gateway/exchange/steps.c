@@ -245,7 +245,7 @@ static const struct replica *replica_with(struct exchange *ex, uint32_t except)
         const struct replica *r = &v->replicas[i];
 
         if (r->usable && r->id != except && r->tags != NULL &&
-            catalog_find(r->tags->catalog, &ex->info.model) != NULL) {
+            catalog_find(r->tags->catalog, ex->info.model) != NULL) {
             return r;
         }
     }
@@ -272,7 +272,7 @@ void exchange_body_ready(struct exchange *ex)
     enum corral_err err =
         request_read(ex->route, buf_slice(&ex->body), &rules, &ex->parsing, &ex->info);
     if (err == CE_OK) {
-        rules = rules_of(ex, snapshot_model(ex->snapshot, &ex->info.model));
+        rules = rules_of(ex, snapshot_model(ex->snapshot, ex->info.model));
         err = ex->info.remote && !rules.allow_remote ? CE_MODEL_REMOTE : CE_OK;
     }
     if (err != CE_OK) {
@@ -280,7 +280,7 @@ void exchange_body_ready(struct exchange *ex)
         return;
     }
     ex->info.spelled = arena_copy(&ex->arena, ex->info.spelled); /* the body goes before the log */
-    if (!principal_may_use(&ex->principal, &ex->info.model)) {
+    if (!principal_may_use(&ex->principal, ex->info.model)) {
         fail_with_model(ex, CE_MODEL_FORBIDDEN);
         return;
     }
@@ -329,7 +329,7 @@ void exchange_admit(struct exchange *ex, int64_t except_replica)
         admit_without_slot(ex, except_replica);
         return;
     }
-    ex->model = intern_find(e->house->models, model_text(&ex->info.model));
+    ex->model = intern_find(e->house->models, model_text(ex->info.model));
     if (ex->model == INTERN_NONE) {
         fail_with_model(ex, missing_model(ex));
         return;

@@ -16,21 +16,11 @@ static enum corral_err put_text(struct buf *out, const char *before, struct slic
     return err == CE_OK ? buf_append_str(out, after) : err;
 }
 
-static struct slice id_of(const struct stream *s)
-{
-    return slice_of(s->id, s->id_len);
-}
-
-static struct slice model_of(const struct stream *s)
-{
-    return slice_of(s->model, s->model_len);
-}
-
 static enum corral_err write_native(const struct stream *s, const struct ending *e, struct buf *out)
 {
     bool chat = s->route->id == ROUTE_ID_CHAT;
     char stamp[CLOCK_STAMP_BYTES];
-    enum corral_err err = put_text(out, "{\"model\":\"", model_of(s), "\",");
+    enum corral_err err = put_text(out, "{\"model\":\"", s->model, "\",");
 
     clock_stamp(e->wall_ms, stamp);
     if (err != CE_OK) {
@@ -48,13 +38,13 @@ static enum corral_err write_native(const struct stream *s, const struct ending 
 static enum corral_err openai_head(const struct stream *s, struct buf *out)
 {
     bool chat = s->route->stream == ROUTE_STREAM_CHAT;
-    enum corral_err err = put_text(out, "data: {\"id\":\"", id_of(s), "\",\"object\":\"");
+    enum corral_err err = put_text(out, "data: {\"id\":\"", s->id, "\",\"object\":\"");
 
     if (err == CE_OK) {
         err = buf_printf(out, "%s\",\"created\":%" PRIu64,
                          chat ? "chat.completion.chunk" : "text_completion", s->created);
     }
-    return err == CE_OK ? put_text(out, ",\"model\":\"", model_of(s),
+    return err == CE_OK ? put_text(out, ",\"model\":\"", s->model,
                                    "\",\"system_fingerprint\":\"fp_ollama\",")
                         : err;
 }
@@ -98,7 +88,7 @@ static enum corral_err write_responses(const struct stream *s, const struct endi
                    s->sequence);
 
     if (err == CE_OK) {
-        err = put_text(out, "\"id\":\"", id_of(s), "\",\"object\":\"response\",");
+        err = put_text(out, "\"id\":\"", s->id, "\",\"object\":\"response\",");
     }
     if (err == CE_OK) {
         err = buf_printf(out, "\"created_at\":%" PRIu64 ",\"status\":\"incomplete\",", s->created);
@@ -106,7 +96,7 @@ static enum corral_err write_responses(const struct stream *s, const struct endi
     if (err == CE_OK) {
         err =
             put_text(out, "\"incomplete_details\":{\"reason\":\"max_output_tokens\"},\"model\":\"",
-                     model_of(s), "\",\"output\":[],\"error\":null,");
+                     s->model, "\",\"output\":[],\"error\":null,");
     }
     if (err != CE_OK) {
         return err;

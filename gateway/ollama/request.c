@@ -22,13 +22,17 @@ static enum corral_err fail(struct request_info *info, enum field f, enum corral
 }
 
 static enum corral_err read_name(const struct request_rules *rules, struct slice spelled,
-                                 struct model_name *out, bool *remote)
+                                 struct arena *arena, const struct model_name **out, bool *remote)
 {
-    enum corral_err err = model_parse(spelled, out);
+    struct model_name *name = arena_alloc(arena, sizeof(*name));
+    enum corral_err err = model_parse(spelled, name);
 
     if (err == CE_MODEL_REMOTE && rules->allow_remote) {
         *remote = true;
-        return CE_OK;
+        err = CE_OK;
+    }
+    if (err == CE_OK) {
+        *out = name;
     }
     return err;
 }
@@ -43,16 +47,13 @@ static enum corral_err read_copy(const struct request_parts *p, const struct req
         return fail(info, missing, CE_MODEL_MISSING);
     }
     info->spelled = scan_string(p->body, &p->at[FIELD_SOURCE], arena);
-    enum corral_err err = read_name(rules, info->spelled, &info->model, &info->remote);
+    enum corral_err err = read_name(rules, info->spelled, arena, &info->model, &info->remote);
     if (err != CE_OK) {
         return fail(info, FIELD_SOURCE, err);
     }
     struct slice second = scan_string(p->body, &p->at[FIELD_DESTINATION], arena);
 
-    struct model_name *name = arena_alloc(arena, sizeof(*name));
-
-    err = read_name(rules, second, name, &info->remote);
-    info->second = err == CE_OK ? name : NULL;
+    err = read_name(rules, second, arena, &info->second, &info->remote);
     return err == CE_OK ? CE_OK : fail(info, FIELD_DESTINATION, err);
 }
 
@@ -77,7 +78,7 @@ static enum corral_err read_model(const struct request_parts *p, const struct re
     if (info->spelled.len == 0) {
         return fail(info, FIELD_MODEL, CE_MODEL_MISSING);
     }
-    enum corral_err err = read_name(rules, info->spelled, &info->model, &info->remote);
+    enum corral_err err = read_name(rules, info->spelled, arena, &info->model, &info->remote);
 
     return err == CE_OK ? CE_OK : fail(info, FIELD_MODEL, err);
 }
@@ -188,7 +189,8 @@ enum corral_err request_read(const struct route *route, struct slice body,
     *out = (struct request_info){.parts = p};
     p->route = route;
     p->body = body;
-    enum corral_err err = scan_check_noting(body, arena, &p->notes, &p->root);
+    p->notes = arena_alloc_raw(arena, sizeof(*p->notes));
+    enum corral_err err = scan_check_noting(body, arena, p->notes, &p->root);
     if (err != CE_OK) {
         return err;
     }

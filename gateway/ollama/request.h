@@ -54,9 +54,9 @@ struct request_parts;
 struct request_info {
     const struct request_parts *parts; /* where the known fields stand; in the arena */
     struct slice spelled;    /* the model as the client wrote it, decoded; into body or arena */
-    struct model_name model; /* canonical */
-    bool remote;             /* a cloud model, passed by allow_remote */
+    const struct model_name *model;  /* canonical; in the arena */
     const struct model_name *second; /* /api/copy: the destination, in the arena; else NULL */
+    bool remote;                     /* a cloud model, passed by allow_remote */
 
     bool stream; /* what the upstream will be asked for */
     bool client_asked_usage;

@@ -32,7 +32,7 @@ enum field {
 struct request_parts {
     const struct route *route;
     struct slice body;
-    struct scan_notes notes;
+    struct scan_notes *notes; /* in the arena */
     struct scan_value root;
     bool has[FIELD_COUNT]; /* present and not null */
     bool present[FIELD_COUNT];
@@ -45,7 +45,7 @@ const char *field_name(enum field f);
 enum field field_of(const struct scan_value *member);
 
 /**
- * @param parts      zeroed but for route, body, notes and root.
+ * @param parts      zeroed but for route, body and root.
  * @param out_field  [out] on failure: the offending field.
  * @return CE_OK, CE_JSON_TYPE, CE_FIELD_REFUSED.
  */

@@ -23,7 +23,7 @@ enum {
     SCAN_DEPTH_MAX = 32,
     SCAN_KEYS_MAX = 10000,
     SCAN_KEY_BYTES_MAX = 1024, /* of one key, as spelled; a longer one is CE_JSON_KEYS */
-    SCAN_NOTES_MAX = 96,
+    SCAN_NOTES_MAX = 64,
 };
 
 enum scan_kind {

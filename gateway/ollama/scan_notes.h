@@ -9,7 +9,7 @@
 
 enum {
     NOTE_LEVELS = 3, /* members, elements of those, members of those */
-    NOTES_KEPT = 24, /* for the first level, whatever stands deeper */
+    NOTES_KEPT = 20, /* for the first level, whatever stands deeper */
 };
 
 /** What is being noted, by depth. Zero everywhere: no notes are taken. */

@@ -13,11 +13,12 @@ struct out {
     struct stream_sink sink;
 };
 
-void stream_init(struct stream *s, const struct route *route, bool streaming, bool strip_usage)
+void stream_init(struct stream *s, const struct route *route, bool streaming, bool strip_usage,
+                 struct arena *arena)
 {
     bool openai = route->stream == ROUTE_STREAM_CHAT || route->stream == ROUTE_STREAM_COMPLETIONS;
 
-    *s = (struct stream){.route = route, .held = buf_make(STREAM_EVENT_MAX)};
+    *s = (struct stream){.route = route, .arena = arena, .held = buf_make(STREAM_EVENT_MAX)};
     s->framed = streaming && route->stream != ROUTE_STREAM_NEVER;
     s->strips = s->framed && strip_usage && openai;
     s->chunks_max = UINT64_MAX;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/slice.h"
 #include "ollama/model.h"
@@ -45,10 +46,8 @@ struct stream {
     uint64_t output_bytes; /* decoded bytes of text, thinking and tool arguments so far */
 
     /* what a made-up last event must repeat (ollama/ending.h); empty when not seen */
-    char id[STREAM_ID_BYTES];
-    char model[MODEL_SPELLED_MAX];
-    uint16_t id_len;
-    uint16_t model_len;
+    struct slice id;    /* in the arena, at most STREAM_ID_BYTES */
+    struct slice model; /* in the arena, at most MODEL_SPELLED_MAX */
     uint64_t created; /* OpenAI: unix seconds; 0 when not seen */
 
     /* what an ending must go on from */
@@ -58,6 +57,7 @@ struct stream {
     bool begun; /* messages: message_start was seen */
 
     /* private */
+    struct arena *arena; /* borrowed */
     uint64_t chunks_max; /* stream_bound */
     struct watch watch;
     struct buf held;      /* owned; bytes of an event not yet let go */
@@ -83,8 +83,10 @@ struct stream {
  *                     answers with an error status.
  * @param strip_usage  request_info.usage_injected; counts on streamed /v1/chat/completions and
  *                     /v1/completions only.
+ * @param arena        holds id and model; outlives the stream.
  */
-void stream_init(struct stream *s, const struct route *route, bool streaming, bool strip_usage);
+void stream_init(struct stream *s, const struct route *route, bool streaming, bool strip_usage,
+                 struct arena *arena);
 
 /**
  * Let `chunks` events with output pass; framed streams only. From then on events are held until

@@ -126,12 +126,12 @@ static uint64_t number_of(const struct watch_event *event)
     return slice_parse_u64(event->text, &value) == CE_OK ? value : 0;
 }
 
-static void keep(char *room, size_t size, uint16_t *len, const struct watch_event *event)
+/* Once: who puts out a new one with each event shall not fill the arena. */
+static void keep(struct stream *s, struct slice *kept, size_t size, const struct watch_event *event)
 {
-    if (event->kind == SCAN_STRING && *len == 0 && event->len <= size &&
+    if (event->kind == SCAN_STRING && kept->len == 0 && event->len <= size &&
         event->len == event->text.len && event->len > 0) {
-        memcpy(room, event->text.ptr, event->len);
-        *len = (uint16_t)event->len;
+        *kept = arena_copy(s->arena, event->text);
     }
 }
 
@@ -220,10 +220,10 @@ static void on_stream_value(void *arg, const struct watch_event *event)
         saw_usage(s, event);
         return;
     case ROLE_ID:
-        keep(s->id, sizeof(s->id), &s->id_len, event);
+        keep(s, &s->id, STREAM_ID_BYTES, event);
         return;
     case ROLE_MODEL:
-        keep(s->model, sizeof(s->model), &s->model_len, event);
+        keep(s, &s->model, MODEL_SPELLED_MAX, event);
         return;
     case ROLE_CREATED:
         s->created = number_of(event);

@@ -126,6 +126,31 @@ START_TEST(arenas_give_zeroed_memory_of_any_size)
 }
 END_TEST
 
+/* Given memory is used first and never freed; what does not fit gets blocks as ever. */
+START_TEST(arenas_begin_where_they_are_told)
+{
+    static _Alignas(max_align_t) char memory[256];
+    struct arena a;
+
+    memset(memory, 0, sizeof(memory));
+    arena_begin(&a, memory, sizeof(memory));
+    char *first = arena_alloc(&a, 100);
+    char *second = arena_alloc(&a, 100);
+    char *raw = arena_alloc_raw(&a, 5000);
+    char *third = arena_alloc(&a, 100);
+
+    ck_assert(first >= memory && first + 100 <= memory + sizeof(memory));
+    ck_assert(second >= memory && second + 100 <= memory + sizeof(memory) && second != first);
+    memset(raw, 'x', 5000);
+    ck_assert(third < memory || third >= memory + sizeof(memory));
+    ck_assert_int_eq(third[99], 0);
+    arena_finish(&a);
+    ck_assert_ptr_null(a.blocks);
+    ck_assert_ptr_nonnull(arena_alloc(&a, 1)); /* empty, and usable again */
+    arena_finish(&a);
+}
+END_TEST
+
 START_TEST(lists_unlink_twice)
 {
     struct list head;
@@ -244,6 +269,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, utf8_is_strict);
     tcase_add_test(tc, base64url_has_one_spelling);
     tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);
+    tcase_add_test(tc, arenas_begin_where_they_are_told);
     tcase_add_test(tc, lists_unlink_twice);
     tcase_add_test(tc, numbers_are_written_as_printf_does);
     tcase_add_test(tc, words_tell_their_first_byte);

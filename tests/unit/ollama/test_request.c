@@ -369,7 +369,7 @@ START_TEST(what_is_read)
         &arena, room);
 
     ck_assert(slice_eq_str(i.spelled, " Llama3 "));
-    ck_assert(slice_eq_str(model_short(&i.model), "llama3:latest"));
+    ck_assert(slice_eq_str(model_short(i.model), "llama3:latest"));
     ck_assert(i.stream && !i.is_load_or_unload && !i.usage_injected);
     ck_assert_uint_eq(i.messages, 2);
     ck_assert_uint_eq(i.images, 2);

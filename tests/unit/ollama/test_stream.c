@@ -3,6 +3,8 @@
 #include "ollama/stream.h"
 #include "unit.h"
 
+static struct arena kept; /* what streams keep of their events */
+
 /* Answers of a real Ollama 0.24.0. */
 #define CHAT_LINE                                                                                  \
     "{\"model\":\"tiny\",\"created_at\":\"2026-11-21T13:22:27.349757397Z\",\"message\":{\"role\":" \
@@ -113,7 +115,7 @@ static void run(const struct expected *e, size_t first, size_t step)
     struct stream_sink sink = {collect, &out};
     struct slice in = slice_str(e->in);
 
-    stream_init(&s, route_of(e->path), !e->plain, e->strip);
+    stream_init(&s, route_of(e->path), !e->plain, e->strip, &kept);
     for (size_t at = 0; at < in.len;) {
         size_t want = at == 0 && first > 0 ? first : step;
         size_t len = in.len - at < want ? in.len - at : want;
@@ -294,7 +296,7 @@ START_TEST(endings_are_complete)
         struct buf out = buf_make(1 << 16);
         struct stream_sink sink = {collect, &out};
 
-        stream_init(&s, route_of(cases[i].path), true, false);
+        stream_init(&s, route_of(cases[i].path), true, false, &kept);
         stream_feed(&s, slice_str(cases[i].body), sink);
         ck_assert(ending_possible(&s) && !s.complete);
         buf_clear(&out);
@@ -321,11 +323,11 @@ START_TEST(no_ending_inside_an_event)
     struct buf out = buf_make(1 << 16);
     struct stream_sink sink = {collect, &out};
 
-    stream_init(&s, route_of("/api/chat"), true, false);
+    stream_init(&s, route_of("/api/chat"), true, false, &kept);
     stream_feed(&s, SLICE_LITERAL(CHAT_LINE "{\"mod"), sink);
     ck_assert(!ending_possible(&s));
     stream_finish(&s);
-    stream_init(&s, route_of("/v1/chat/completions"), true, true);
+    stream_init(&s, route_of("/v1/chat/completions"), true, true, &kept);
     stream_feed(&s, SLICE_LITERAL(SSE_LINE "data: {"), sink);
     ck_assert(ending_possible(&s)); /* the half event is held, the client has not seen it */
     stream_finish(&s);
