@@ -35,8 +35,15 @@ static bool has_room(const struct arena *a, size_t size)
     return a->blocks != NULL && a->blocks->capacity - a->used >= size;
 }
 
-static void *take(struct arena *a, size_t size)
+void *arena_alloc_raw(struct arena *a, size_t size)
 {
+    size = aligned(size);
+    if (!has_room(a, size)) {
+        size_t room = ARENA_BLOCK_BYTES - sizeof(struct arena_block);
+        size_t capacity = size > room ? size : room;
+
+        add_block(a, xrealloc(NULL, sizeof(struct arena_block) + capacity), capacity);
+    }
     void *memory = a->blocks->bytes + a->used;
 
     a->used += size;
@@ -45,24 +52,7 @@ static void *take(struct arena *a, size_t size)
 
 void *arena_alloc(struct arena *a, size_t size)
 {
-    size = aligned(size);
-    if (!has_room(a, size)) {
-        size_t room = ARENA_BLOCK_BYTES - sizeof(struct arena_block);
-        size_t capacity = size > room ? size : room;
-
-        add_block(a, xcalloc(1, sizeof(struct arena_block) + capacity), capacity);
-    }
-    return take(a, size);
-}
-
-void *arena_alloc_raw(struct arena *a, size_t size)
-{
-    size = aligned(size);
-    if (!has_room(a, size) && size >= ARENA_BLOCK_BYTES) {
-        add_block(a, xrealloc(NULL, sizeof(struct arena_block) + size), size);
-        return take(a, size);
-    }
-    return arena_alloc(a, size);
+    return memset(arena_alloc_raw(a, size), 0, size);
 }
 
 struct slice arena_copy(struct arena *a, struct slice bytes)
@@ -70,7 +60,7 @@ struct slice arena_copy(struct arena *a, struct slice bytes)
     if (bytes.len == 0) {
         return slice_of(NULL, 0);
     }
-    char *copy = arena_alloc(a, bytes.len);
+    char *copy = arena_alloc_raw(a, bytes.len);
 
     memcpy(copy, bytes.ptr, bytes.len);
     return slice_of(copy, bytes.len);

@@ -22,7 +22,7 @@ struct arena {
 };
 
 /**
- * Begin an arena in memory of the caller's: zeroed, aligned for any object, as long as the arena.
+ * Begin an arena in memory of the caller's: aligned for any object, there as long as the arena.
  * Without this call a zeroed struct is an empty arena.
  */
 void arena_begin(struct arena *a, void *memory, size_t size);

@@ -1,12 +1,31 @@
 #include "base/slice.h"
 
+#include "base/word.h"
+
+/* They may differ in the bit that makes a capital, where letters stand. */
+static bool same_word(const char *a, const char *b)
+{
+    uint64_t word = word_load(a);
+    uint64_t differs = word ^ word_load(b);
+    uint64_t letters = word_between(word | WORD_ONES * 0x20, 'a', 'z');
+
+    return (differs & ~(WORD_ONES * 0x20)) == 0 && (differs << 2 & ~letters) == 0;
+}
+
 bool slice_eq_nocase(struct slice a, struct slice b)
 {
     if (a.len != b.len) {
         return false;
     }
-    if (slice_eq(a, b)) {
-        return true; /* most of what is compared is spelled as it should be */
+    if (a.len >= WORD_BYTES) {
+        size_t last = a.len - WORD_BYTES; /* overlaps the one before, but ends where they end */
+
+        for (size_t i = 0; i < last; i += WORD_BYTES) {
+            if (!same_word(a.ptr + i, b.ptr + i)) {
+                return false;
+            }
+        }
+        return same_word(a.ptr + last, b.ptr + last);
     }
     for (size_t i = 0; i < a.len; i++) {
         if (ascii_lower(a.ptr[i]) != ascii_lower(b.ptr[i])) {

@@ -37,6 +37,15 @@ static inline uint64_t word_equal(uint64_t word, char c)
     return word_below(word ^ WORD_ONES * (unsigned char)c, 1);
 }
 
+/** ASCII from `low` to `high`; right for every byte, not only the first. */
+static inline uint64_t word_between(uint64_t word, char low, char high)
+{
+    uint64_t ascii = word & ~WORD_TOPS;
+
+    return (ascii + WORD_ONES * (0x80u - (unsigned char)low)) &
+           ~(ascii + WORD_ONES * (0x7fu - (unsigned char)high)) & ~word & WORD_TOPS;
+}
+
 /** Which byte is the first in a result that is not 0. */
 static inline size_t word_first(uint64_t found)
 {

@@ -11,7 +11,11 @@
 
 struct exchange;
 
-enum { ENGINE_SOURCE_SLOTS = 256 };
+enum {
+    ENGINE_SOURCE_SLOTS = 256,
+    ENGINE_ROOM_BYTES = 5 * 1024, /* what reading most bodies leaves */
+    ENGINE_ROOMS_KEPT = 8,
+};
 
 /** Failed credentials of the sources seen last: a small table, newest wins. */
 struct failure_window {
@@ -40,6 +44,8 @@ struct engine {
     uint64_t id_seed;
     uint64_t id_count;
     struct failure_window failures[ENGINE_SOURCE_SLOTS];
+    struct engine_room *rooms; /* owned; kept for the next body */
+    size_t room_count;
     bool draining;
     /** Told when a draining engine's last exchange has ended. May be NULL. */
     void (*on_idle)(struct engine *e);
@@ -71,5 +77,13 @@ void engine_request_id(struct engine *e, char out[static REQUEST_ID_BYTES]);
 /** Count a failed credential of a source; whether it had too many of late. */
 bool engine_failed_too_often(struct engine *e, uint64_t source);
 void engine_count_failure(struct engine *e, uint64_t source);
+
+/**
+ * ENGINE_ROOM_BYTES for reading a body into; not zeroed. They come back when it was sent, so that
+ * what lives as long as a stream does not lie between holes of such.
+ */
+void *engine_take_room(struct engine *e);
+/** NULL: nothing. */
+void engine_give_room(struct engine *e, void *room);
 
 #endif

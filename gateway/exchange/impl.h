@@ -60,6 +60,7 @@ struct exchange {
     struct principal principal;
     struct buf body;
     struct arena parsing; /* what reading the body left: goes with the body */
+    void *parsing_room;   /* of the engine; where it begins */
     size_t body_counted;  /* bytes of it in house.body_bytes */
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */

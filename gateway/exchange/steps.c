@@ -268,6 +268,8 @@ void exchange_body_ready(struct exchange *ex)
 {
     struct request_rules rules = rules_of(ex, NULL);
 
+    ex->parsing_room = engine_take_room(ex->engine);
+    arena_begin(&ex->parsing, ex->parsing_room, ENGINE_ROOM_BYTES);
     rules.allow_remote = true; /* judged below, when the model's own settings are known */
     enum corral_err err =
         request_read(ex->route, buf_slice(&ex->body), &rules, &ex->parsing, &ex->info);

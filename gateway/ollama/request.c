@@ -105,6 +105,14 @@ static enum corral_err read_stream(const struct request_parts *p, const struct r
     return CE_OK;
 }
 
+/* Spelled as corral itself would: no capitals or escapes, a number of digits only. */
+static bool is_plain(struct slice body, const struct scan_value *v)
+{
+    uint64_t unused;
+
+    return v->key_folded && slice_parse_u64(scan_raw(body, v), &unused) == CE_OK;
+}
+
 /* 0 and below are no limit to Ollama. */
 static int64_t smaller_limit(int64_t a, int64_t b)
 {
@@ -114,7 +122,7 @@ static int64_t smaller_limit(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static enum corral_err read_output(const struct request_parts *p, struct request_info *info)
+static enum corral_err read_output(struct request_parts *p, struct request_info *info)
 {
     enum field f = parts_output_field(p->route);
     struct scan_value v;
@@ -128,6 +136,7 @@ static enum corral_err read_output(const struct request_parts *p, struct request
             return CE_JSON_TYPE;
         }
         info->output_asked = smaller_limit(scan_integer(p->body, &v), -1);
+        p->output_is_plain = is_plain(p->body, &v);
     }
     if (f != FIELD_COUNT && p->has[f]) {
         info->output_asked = smaller_limit(scan_integer(p->body, &p->at[f]), -1);

@@ -36,6 +36,7 @@ struct request_parts {
     struct scan_value root;
     bool has[FIELD_COUNT]; /* present and not null */
     bool present[FIELD_COUNT];
+    bool output_is_plain; /* options.num_predict stands there as output_member would write it */
     struct scan_value at[FIELD_COUNT];
 };
 

@@ -74,23 +74,31 @@ static struct slice members(struct arena *arena, struct slice a, struct slice b)
     return joined(arena, pieces, ARRAY_LEN(pieces));
 }
 
-static struct slice output_member(const struct rewrite *w, const struct request_info *info,
-                                  int64_t bound)
+/* What the output shall be bound by; -1: nothing, or the route knows no bound. */
+static int64_t output_value(const struct rewrite *w, int64_t asked)
 {
-    enum field f = parts_output_field(w->parts->route);
-    bool in_options = parts_output_in_options(w->parts->route);
-    bool mapped = parts_knows_include_usage(w->parts->route) &&
-                  w->parts->has[FIELD_MAX_COMPLETION_TOKENS] && info->output_asked > 0;
+    const struct request_parts *p = w->parts;
+    bool known = parts_output_in_options(p->route) || parts_output_field(p->route) != FIELD_COUNT;
+    bool mapped = parts_knows_include_usage(p->route) && p->has[FIELD_MAX_COMPLETION_TOKENS];
+    int64_t value = w->rules->output_bound == 0 ? 1 : w->rules->output_bound;
 
-    if ((f == FIELD_COUNT && !in_options) || (bound < 0 && !mapped)) {
+    if (!known || (value < 0 && !(mapped && asked > 0))) {
+        return -1;
+    }
+    return asked > 0 && (value < 0 || asked < value) ? asked : value;
+}
+
+/* Empty when there is nothing to be written, or it stands there in these very words. */
+static struct slice output_member(const struct rewrite *w, int64_t value, int64_t asked)
+{
+    bool in_options = parts_output_in_options(w->parts->route);
+
+    if (value < 0 || (in_options && w->parts->output_is_plain && value == asked)) {
         return slice_of(NULL, 0);
     }
-    int64_t value = bound == 0 ? 1 : bound;
-
-    if (value < 0 || (info->output_asked > 0 && info->output_asked < value)) {
-        value = info->output_asked;
-    }
-    return number_member(w->arena, in_options ? "num_predict" : field_name(f), value);
+    return number_member(
+        w->arena, in_options ? "num_predict" : field_name(parts_output_field(w->parts->route)),
+        value);
 }
 
 static enum splice_act decide_num_ctx(const struct rewrite *w, const struct scan_value *v,
@@ -108,30 +116,14 @@ static enum splice_act decide_num_ctx(const struct rewrite *w, const struct scan
     return SPLICE_REPLACE;
 }
 
-/* The bound stands there already, in these very words: nothing is to be done. */
-static bool says_already(const struct rewrite *w, const struct scan_value *member)
-{
-    struct slice raw = scan_raw(w->parts->body, member);
-
-    return member->key.len + raw.len + 3 == w->output.len &&
-           memcmp(w->output.ptr + 1, member->key.ptr, member->key.len) == 0 &&
-           slice_ends_with(w->output, raw);
-}
-
-static enum splice_act decide_output(const struct rewrite *w, const struct scan_value *member,
-                                     struct slice *with)
-{
-    *with = w->output;
-    return w->output.len == 0 || says_already(w, member) ? SPLICE_KEEP : SPLICE_REPLACE;
-}
-
 static enum splice_act decide_option(void *arg, const struct scan_value *member, struct slice *with)
 {
     const struct rewrite *w = arg;
 
     if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
         scan_key_is(member, "num_predict")) {
-        return decide_output(w, member, with);
+        *with = w->output;
+        return SPLICE_REPLACE;
     }
     for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
         if (!scan_key_is(member, runner_options[i].name)) {
@@ -206,8 +198,7 @@ static enum splice_act decide_top(void *arg, const struct scan_value *member, st
         return parts_knows_include_usage(w->parts->route) ? SPLICE_DROP : SPLICE_KEEP;
     case FIELD_MAX_TOKENS:
     case FIELD_MAX_OUTPUT_TOKENS:
-        return f == parts_output_field(w->parts->route) ? decide_output(w, member, with)
-                                                        : SPLICE_KEEP;
+        return f == parts_output_field(w->parts->route) ? replace_if(w->output, with) : SPLICE_KEEP;
     case FIELD_MODEL:
         return replace_if(w->model, with);
     case FIELD_NAME:
@@ -289,29 +280,22 @@ void request_rewrite(struct request_info *info, const struct request_rules *rule
                      struct arena *arena)
 {
     const struct request_parts *p = info->parts;
-    int64_t output_bound = rules->output_bound;
     struct splice_list list = {.max = REQUEST_SPLICES_MAX};
     struct rewrite w = {.parts = p, .rules = rules, .arena = arena};
 
     w.wants_usage = info->usage_injected;
     w.model = model_member(p, arena);
-    w.output = output_member(&w, info, output_bound);
+    info->output_bound = output_value(&w, info->output_asked);
+    w.output = output_member(&w, info->output_bound, info->output_asked);
     struct splice_rule top = {.decide = decide_top, .arg = &w, .added = added_top(&w)};
 
-    list.items = arena_alloc(arena, REQUEST_SPLICES_MAX * sizeof(*list.items));
+    list.items = arena_alloc_raw(arena, REQUEST_SPLICES_MAX * sizeof(*list.items));
     splice_object(&list, p->body, &p->root, &top, arena);
     rewrite_options(&w, &list);
     rewrite_usage(&w, &list);
     splice_sort(&list);
     info->splices = list.items;
     info->splice_count = list.count;
-    info->output_bound = -1;
-    if (w.output.len > 0) {
-        int64_t bound = output_bound == 0 ? 1 : output_bound;
-        bool asked_less = info->output_asked > 0 && (bound < 0 || info->output_asked < bound);
-
-        info->output_bound = asked_less ? info->output_asked : bound;
-    }
 }
 
 size_t splice_total(size_t body_len, const struct request_info *info)

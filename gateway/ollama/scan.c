@@ -412,10 +412,9 @@ static bool is_folded(struct slice key)
     size_t i = 0;
 
     while (key.len - i >= WORD_BYTES) {
-        uint64_t w = word_load(key.ptr + i);
-        uint64_t capital = (w + WORD_ONES * (0x80 - 'A')) & ~(w + WORD_ONES * (0x7f - 'Z'));
+        uint64_t word = word_load(key.ptr + i);
 
-        if (((w | capital) & WORD_TOPS) != 0 || word_equal(w, '\\') != 0) {
+        if (((word & WORD_TOPS) | word_between(word, 'A', 'Z') | word_equal(word, '\\')) != 0) {
             return false;
         }
         i += WORD_BYTES;

@@ -132,13 +132,14 @@ START_TEST(arenas_begin_where_they_are_told)
     static _Alignas(max_align_t) char memory[256];
     struct arena a;
 
-    memset(memory, 0, sizeof(memory));
+    memset(memory, 'x', sizeof(memory));
     arena_begin(&a, memory, sizeof(memory));
     char *first = arena_alloc(&a, 100);
     char *second = arena_alloc(&a, 100);
     char *raw = arena_alloc_raw(&a, 5000);
     char *third = arena_alloc(&a, 100);
 
+    ck_assert_int_eq(first[0] | first[99], 0); /* whatever stood there */
     ck_assert(first >= memory && first + 100 <= memory + sizeof(memory));
     ck_assert(second >= memory && second + 100 <= memory + sizeof(memory) && second != first);
     memset(raw, 'x', 5000);
@@ -231,6 +232,26 @@ START_TEST(words_tell_their_first_byte)
 }
 END_TEST
 
+/* Every pair of bytes, in a word and behind it: equal, or the same letter. */
+START_TEST(case_is_of_letters_only)
+{
+    char a[] = "a?cdefgh-?";
+    char b[] = "A?CDEFGH-?";
+    unsigned wrong = 0;
+
+    for (unsigned pair = 0; pair < 256 * 256; pair++) {
+        a[1] = a[9] = (char)(pair / 256);
+        b[1] = b[9] = (char)(pair % 256);
+        bool same = ascii_lower(a[1]) == ascii_lower(b[1]);
+
+        wrong += slice_eq_nocase(slice_of(a, 8), slice_of(b, 8)) != same;
+        wrong += slice_eq_nocase(slice_of(a + 2, 8), slice_of(b + 2, 8)) != same;
+    }
+    ck_assert_uint_eq(wrong, 0);
+    ck_assert(!slice_eq_nocase(slice_of(a, 8), slice_of(b, 7)));
+}
+END_TEST
+
 START_TEST(stamps_are_rfc3339)
 {
     char stamp[CLOCK_STAMP_BYTES];
@@ -273,6 +294,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, lists_unlink_twice);
     tcase_add_test(tc, numbers_are_written_as_printf_does);
     tcase_add_test(tc, words_tell_their_first_byte);
+    tcase_add_test(tc, case_is_of_letters_only);
     tcase_add_test(tc, stamps_are_rfc3339);
     tcase_add_test(tc, a_stamp_is_right_on_every_day);
     suite_add_tcase(suite, tc);
