@@ -55,7 +55,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     rules.num_ctx_max = (data[0] & 0x80) != 0 ? 4096 : 0;
     check_notes(body, &arena);
     MUST_HOLD(route_find(SLICE_LITERAL("POST"), path, &match) == CE_OK);
-    if (request_read(match.route, body, &rules, &arena, &info) == CE_OK) {
+    if (request_read(match.route, body, &rules, &arena, &arena, &info) == CE_OK) {
         struct buf out = buf_make(4 << 20);
         struct splice_pos pos = {0};
         struct slice piece;
@@ -66,7 +66,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             MUST_HOLD(piece.len > 0 && buf_append(&out, piece) == CE_OK);
         }
         MUST_HOLD(out.len == splice_total(body.len, &info));
-        MUST_HOLD(request_read(match.route, buf_slice(&out), &rules, &arena, &again) == CE_OK);
+        MUST_HOLD(request_read(match.route, buf_slice(&out), &rules, &arena, &arena, &again) ==
+                  CE_OK);
         MUST_HOLD(model_eq(info.model, again.model));
         buf_finish(&out);
     }

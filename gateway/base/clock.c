@@ -50,11 +50,11 @@ void clock_stamp(uint64_t wall_ms, char out[static CLOCK_STAMP_BYTES])
         month++;
     }
     memcpy(out, "0000-00-00T00:00:00.000Z", CLOCK_STAMP_BYTES);
-    decimal_before(out + 4, (year + (month >= 10 ? 1 : 0)) % 10000, 4);
-    decimal_before(out + 7, (month + 2) % 12 + 1, 2);
-    decimal_before(out + 10, of_year - (month == 0 ? 0 : month_ends[month - 1]) + 1, 2);
-    decimal_before(out + 13, of_day / 3600, 2);
-    decimal_before(out + 16, of_day / 60 % 60, 2);
-    decimal_before(out + 19, of_day % 60, 2);
-    decimal_before(out + 23, wall_ms % 1000u, 3);
+    decimal_fixed(out, year + (month >= 10 ? 1 : 0), 4);
+    decimal_fixed(out + 5, (month + 2) % 12 + 1, 2);
+    decimal_fixed(out + 8, of_year - (month == 0 ? 0 : month_ends[month - 1]) + 1, 2);
+    decimal_fixed(out + 11, of_day / 3600, 2);
+    decimal_fixed(out + 14, of_day / 60 % 60, 2);
+    decimal_fixed(out + 17, of_day % 60, 2);
+    decimal_fixed(out + 20, wall_ms % 1000u, 3);
 }

@@ -7,20 +7,28 @@ static const char pairs[] = "000102030405060708091011121314151617181920212223242
                             "34353637383940414243444546474849505152535455565758596061626364656667"
                             "6869707172737475767778798081828384858687888990919293949596979899";
 
-char *decimal_before(char *end, uint64_t value, unsigned width)
+char *decimal_before(char *end, uint64_t value)
 {
     char *at = end;
 
-    while (value >= 10) {
+    while (value >= 100) {
         at -= 2;
         memcpy(at, pairs + value % 100 * 2, 2);
         value /= 100;
     }
-    if (value > 0) {
-        *--at = (char)('0' + value);
+    if (value >= 10) {
+        at -= 2;
+        memcpy(at, pairs + value * 2, 2);
+        return at;
     }
-    while ((size_t)(end - at) < width) {
-        *--at = '0';
-    }
+    *--at = (char)('0' + value);
     return at;
+}
+
+void decimal_fixed(char *out, uint64_t value, unsigned width)
+{
+    while (width-- > 0) {
+        out[width] = (char)('0' + value % 10);
+        value /= 10;
+    }
 }

@@ -8,12 +8,10 @@
 
 enum { DECIMAL_BYTES = 20 }; /* of the largest number */
 
-/**
- * Write `value` so that its last digit stands before `end`, with zeros in front up to `width`.
- * Wants room for `width` digits or as many as the number has, whichever is more.
- *
- * @return the first digit; `end` when both value and width are 0.
- */
-char *decimal_before(char *end, uint64_t value, unsigned width);
+/** Write `value` so that its last digit stands before `end`. Returns the first digit. */
+char *decimal_before(char *end, uint64_t value);
+
+/** Write the last `width` digits of `value`, with zeros in front. */
+void decimal_fixed(char *out, uint64_t value, unsigned width);
 
 #endif

@@ -2,6 +2,9 @@
 #include "exchange/impl.h"
 #include "exchange/limits.h"
 
+/* What a client left in the middle of; a metric label. */
+enum ex_phase { PHASE_BODY, PHASE_QUEUED, PHASE_LOADING, PHASE_FIRST_BYTE, PHASE_STREAM };
+
 enum { STATUS_CLIENT_CLOSED = 499, DIRECTION_INPUT = 0, DIRECTION_OUTPUT = 1 };
 
 static const char *const dialect_names[] = {"native", "openai", "anthropic"};

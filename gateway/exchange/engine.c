@@ -24,43 +24,8 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->view_version = atomic_load_explicit(&h->board.version, memory_order_acquire);
     list_init(&e->exchanges);
     e->id_seed = rand_u64();
+    e->scratch = xrealloc(NULL, ENGINE_SCRATCH_BYTES);
     return e;
-}
-
-struct engine_room {
-    struct engine_room *next;
-};
-
-void *engine_take_room(struct engine *e)
-{
-    struct engine_room *room = e->rooms;
-
-    if (room == NULL) {
-        return xrealloc(NULL, ENGINE_ROOM_BYTES);
-    }
-    e->rooms = room->next;
-    e->room_count--;
-    return room;
-}
-
-void engine_give_room(struct engine *e, void *memory)
-{
-    struct engine_room *room = memory;
-
-    if (room == NULL || e->room_count == ENGINE_ROOMS_KEPT) {
-        free(room);
-        return;
-    }
-    room->next = e->rooms;
-    e->rooms = room;
-    e->room_count++;
-}
-
-static void free_rooms(struct engine *e)
-{
-    while (e->rooms != NULL) {
-        free(engine_take_room(e));
-    }
 }
 
 void engine_destroy(struct engine *e)
@@ -74,7 +39,7 @@ void engine_destroy(struct engine *e)
     metrics_table_destroy(e->metrics);
     replica_view_unref(e->view);
     snapshot_unref(e->snapshot);
-    free_rooms(e);
+    free(e->scratch);
     free(e->by_ticket);
     free(e->granted);
     free(e);

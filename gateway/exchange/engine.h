@@ -13,8 +13,7 @@ struct exchange;
 
 enum {
     ENGINE_SOURCE_SLOTS = 256,
-    ENGINE_ROOM_BYTES = 5 * 1024, /* what reading most bodies leaves */
-    ENGINE_ROOMS_KEPT = 8,
+    ENGINE_SCRATCH_BYTES = 4 * 1024,
 };
 
 /** Failed credentials of the sources seen last: a small table, newest wins. */
@@ -44,8 +43,7 @@ struct engine {
     uint64_t id_seed;
     uint64_t id_count;
     struct failure_window failures[ENGINE_SOURCE_SLOTS];
-    struct engine_room *rooms; /* owned; kept for the next body */
-    size_t room_count;
+    void *scratch; /* owned; ENGINE_SCRATCH_BYTES for what is needed while a body is read */
     bool draining;
     /** Told when a draining engine's last exchange has ended. May be NULL. */
     void (*on_idle)(struct engine *e);
@@ -77,13 +75,5 @@ void engine_request_id(struct engine *e, char out[static REQUEST_ID_BYTES]);
 /** Count a failed credential of a source; whether it had too many of late. */
 bool engine_failed_too_often(struct engine *e, uint64_t source);
 void engine_count_failure(struct engine *e, uint64_t source);
-
-/**
- * ENGINE_ROOM_BYTES for reading a body into; not zeroed. They come back when it was sent, so that
- * what lives as long as a stream does not lie between holes of such.
- */
-void *engine_take_room(struct engine *e);
-/** NULL: nothing. */
-void engine_give_room(struct engine *e, void *room);
 
 #endif

@@ -49,9 +49,6 @@ void exchange_drop_body(struct exchange *ex)
     ex->body_counted = 0;
     buf_finish(&ex->body);
     arena_finish(&ex->parsing);
-    engine_give_room(ex->engine, ex->parsing_room);
-    ex->parsing_room = NULL;
-    ex->info.parts = NULL;
     ex->info.model = NULL;
     ex->info.splices = NULL;
     ex->info.splice_count = 0;

@@ -9,7 +9,6 @@
 #define CORRAL_EXCHANGE_IMPL_H
 
 #include <stdalign.h>
-#include <stddef.h>
 
 #include "exchange/exchange.h"
 #include "limit/limit.h"
@@ -17,7 +16,6 @@
 #include "ollama/stream.h"
 
 enum { EX_ROOM_BYTES = 448 }; /* what most exchanges keep until their end */
-
 enum ex_state {
     EX_START,    /* within exchange_begin */
     EX_BODY,     /* the request body comes in */
@@ -29,9 +27,6 @@ enum ex_state {
     EX_DONE,
     EX_STATE_COUNT
 };
-
-/** What a client left in the middle of; a metric label. */
-enum ex_phase { PHASE_BODY, PHASE_QUEUED, PHASE_LOADING, PHASE_FIRST_BYTE, PHASE_STREAM };
 
 struct exchange {
     struct reapable reapable;
@@ -60,7 +55,6 @@ struct exchange {
     struct principal principal;
     struct buf body;
     struct arena parsing; /* what reading the body left: goes with the body */
-    void *parsing_room;   /* of the engine; where it begins */
     size_t body_counted;  /* bytes of it in house.body_bytes */
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */
@@ -98,7 +92,7 @@ struct exchange {
     uint64_t first_byte_us;
     uint64_t last_chunk_us;
 
-    alignas(max_align_t) char room[EX_ROOM_BYTES]; /* the arena begins here */
+    alignas(16) char room[EX_ROOM_BYTES]; /* the arena begins here */
 };
 
 /* exchange.c */
@@ -122,8 +116,7 @@ void exchange_granted(struct exchange *ex);
 /* dispatch.c */
 void exchange_dispatch(struct exchange *ex, const struct replica *replica);
 extern const struct call_events exchange_call_events;
-/** The call has ended badly (and is gone): count it, look at the replica, retry or tell the client.
- */
+/** The call has ended badly (and is gone): count it, retry or tell the client. */
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached);
 
 /* relay.c */

@@ -263,39 +263,52 @@ static void fail_with_model(struct exchange *ex, enum corral_err err)
     exchange_fail_detail(ex, err, ex->info.spelled);
 }
 
-/* Step 7 and 8: read the body, hold it against the rights. */
-void exchange_body_ready(struct exchange *ex)
+/* Read the body, hold it against rights and limits. False: the client has its answer. */
+static bool judge_body(struct exchange *ex, struct arena *scratch)
 {
     struct request_rules rules = rules_of(ex, NULL);
 
-    ex->parsing_room = engine_take_room(ex->engine);
-    arena_begin(&ex->parsing, ex->parsing_room, ENGINE_ROOM_BYTES);
     rules.allow_remote = true; /* judged below, when the model's own settings are known */
     enum corral_err err =
-        request_read(ex->route, buf_slice(&ex->body), &rules, &ex->parsing, &ex->info);
+        request_read(ex->route, buf_slice(&ex->body), &rules, scratch, &ex->parsing, &ex->info);
     if (err == CE_OK) {
         rules = rules_of(ex, snapshot_model(ex->snapshot, ex->info.model));
         err = ex->info.remote && !rules.allow_remote ? CE_MODEL_REMOTE : CE_OK;
     }
     if (err != CE_OK) {
         exchange_fail_detail(ex, err, slice_str(ex->info.field == NULL ? "" : ex->info.field));
-        return;
+        return false;
     }
     ex->info.spelled = arena_copy(&ex->arena, ex->info.spelled); /* the body goes before the log */
     if (!principal_may_use(&ex->principal, ex->info.model)) {
         fail_with_model(ex, CE_MODEL_FORBIDDEN);
-        return;
+        return false;
     }
     if (ex->info.is_unload) {
         exchange_fail(ex, CE_ADMIN_FORBIDDEN);
-        return;
+        return false;
     }
     if (!exchange_limit(ex)) {
-        return;
+        return false;
     }
     rules.output_bound = ex->verdict == NULL ? LIMIT_NO_BOUND : ex->verdict->output_bound;
     request_rewrite(&ex->info, &rules, &ex->parsing);
-    exchange_admit(ex, LEDGER_NO_REPLICA);
+    return true;
+}
+
+/* Step 7 to 9. What is needed only here lies in the engine's own memory: many requests wait. */
+void exchange_body_ready(struct exchange *ex)
+{
+    struct arena scratch;
+
+    arena_begin(&scratch, ex->engine->scratch, ENGINE_SCRATCH_BYTES);
+    bool passes = judge_body(ex, &scratch);
+
+    ex->info.parts = NULL;
+    arena_finish(&scratch);
+    if (passes) {
+        exchange_admit(ex, LEDGER_NO_REPLICA);
+    }
 }
 
 static void admit_without_slot(struct exchange *ex, int64_t except_replica)

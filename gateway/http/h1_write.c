@@ -26,7 +26,7 @@ void h1_write_str(struct h1_writer *w, const char *text)
 void h1_write_u64(struct h1_writer *w, uint64_t value)
 {
     char room[DECIMAL_BYTES];
-    const char *digits = decimal_before(room + sizeof(room), value, 1);
+    const char *digits = decimal_before(room + sizeof(room), value);
 
     h1_write(w, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }

@@ -20,7 +20,7 @@ enum {
 static char *put_u64(char *at, uint64_t n)
 {
     char room[DECIMAL_BYTES];
-    const char *digits = decimal_before(room + sizeof(room), n, 1);
+    const char *digits = decimal_before(room + sizeof(room), n);
     size_t len = (size_t)(room + sizeof(room) - digits);
 
     memcpy(at, digits, len);

@@ -168,7 +168,7 @@ static void put_raw(struct log_line *line, const char *key, struct slice value)
 void log_u64(struct log_line *line, const char *key, uint64_t value)
 {
     char room[DECIMAL_BYTES];
-    const char *digits = decimal_before(room + sizeof(room), value, 1);
+    const char *digits = decimal_before(room + sizeof(room), value);
 
     put_raw(line, key, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
@@ -182,10 +182,11 @@ void log_seconds(struct log_line *line, const char *key, uint64_t us)
 {
     enum { MICROS = 6 };
     char room[DECIMAL_BYTES + 1 + MICROS];
-    char *point = decimal_before(room + sizeof(room), us % 1000000u, MICROS) - 1;
-    const char *digits = decimal_before(point, us / 1000000u, 1);
+    char *point = room + DECIMAL_BYTES;
+    const char *digits = decimal_before(point, us / 1000000u);
 
     *point = '.';
+    decimal_fixed(point + 1, us, MICROS);
     put_raw(line, key, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
 }
 

@@ -190,16 +190,16 @@ static void read_load(const struct request_parts *p, struct request_info *info)
 }
 
 enum corral_err request_read(const struct route *route, struct slice body,
-                             const struct request_rules *rules, struct arena *arena,
-                             struct request_info *out)
+                             const struct request_rules *rules, struct arena *scratch,
+                             struct arena *arena, struct request_info *out)
 {
-    struct request_parts *p = arena_alloc(arena, sizeof(*p));
+    struct request_parts *p = arena_alloc(scratch, sizeof(*p));
 
     *out = (struct request_info){.parts = p};
     p->route = route;
     p->body = body;
-    p->notes = arena_alloc_raw(arena, sizeof(*p->notes));
-    enum corral_err err = scan_check_noting(body, arena, p->notes, &p->root);
+    p->notes = arena_alloc_raw(scratch, sizeof(*p->notes));
+    enum corral_err err = scan_check_noting(body, scratch, p->notes, &p->root);
     if (err != CE_OK) {
         return err;
     }

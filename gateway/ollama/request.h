@@ -52,8 +52,8 @@ enum { REQUEST_SPLICES_MAX = 24 };
 struct request_parts;
 
 struct request_info {
-    const struct request_parts *parts; /* where the known fields stand; in the arena */
-    struct slice spelled;    /* the model as the client wrote it, decoded; into body or arena */
+    const struct request_parts *parts; /* where the known fields stand; in the scratch */
+    struct slice spelled; /* the model as the client wrote it, decoded; into body or arena */
     const struct model_name *model;  /* canonical; in the arena */
     const struct model_name *second; /* /api/copy: the destination, in the arena; else NULL */
     bool remote;                     /* a cloud model, passed by allow_remote */
@@ -84,18 +84,20 @@ struct request_info {
  *
  * @param body   whole; outlives *out. An empty body is CE_JSON_SYNTAX.
  * @param rules  of it allow_remote, inject_usage and the maxima count.
- * @param arena  holds replacement texts and decoded names until the request is sent.
+ * @param scratch  holds what request_rewrite needs; may go when that was called.
+ * @param arena    holds replacement texts and decoded names until the request is sent.
  * @param out    written on success; on failure only `field` means something.
  * @return CE_OK; a CE_JSON_* of scan_check; CE_JSON_TYPE (a known field of another type);
  *         CE_MODEL_MISSING, CE_MODEL_NAME, CE_MODEL_REMOTE; CE_FIELD_REFUSED; CE_IMAGE_TOO_LARGE;
  *         CE_BODY_TOO_LARGE (too many messages or inputs).
  */
 MUST_USE enum corral_err request_read(const struct route *route, struct slice body,
-                                      const struct request_rules *rules, struct arena *arena,
-                                      struct request_info *out);
+                                      const struct request_rules *rules, struct arena *scratch,
+                                      struct arena *arena, struct request_info *out);
 
 /**
- * Make the splices of a body that request_read accepted. May be called again, with other rules.
+ * Make the splices of a body that request_read accepted, while its scratch is there. May be called
+ * again, with other rules.
  *
  * @param rules  of it allowed_options, num_ctx_max and output_bound count.
  */

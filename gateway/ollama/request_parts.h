@@ -32,7 +32,7 @@ enum field {
 struct request_parts {
     const struct route *route;
     struct slice body;
-    struct scan_notes *notes; /* in the arena */
+    struct scan_notes *notes; /* in the scratch */
     struct scan_value root;
     bool has[FIELD_COUNT]; /* present and not null */
     bool present[FIELD_COUNT];

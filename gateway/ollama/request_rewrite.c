@@ -36,7 +36,7 @@ static struct slice number_member(struct arena *arena, const char *key, int64_t 
     char *at = room + sizeof(room);
 
     assert(value >= 0 && len + 3 + DECIMAL_BYTES <= sizeof(room));
-    at = decimal_before(at, (uint64_t)value, 1);
+    at = decimal_before(at, (uint64_t)value);
     *--at = ':';
     *--at = '"';
     at -= len;
@@ -276,11 +276,22 @@ static struct slice model_member(const struct request_parts *p, struct arena *ar
     return joined(arena, pieces, ARRAY_LEN(pieces));
 }
 
+static const struct splice *kept_splices(const struct splice_list *list, struct arena *arena)
+{
+    struct splice *kept = arena_alloc_raw(arena, list->count * sizeof(*kept));
+
+    for (size_t i = 0; i < list->count; i++) {
+        kept[i] = list->items[i];
+    }
+    return kept;
+}
+
 void request_rewrite(struct request_info *info, const struct request_rules *rules,
                      struct arena *arena)
 {
     const struct request_parts *p = info->parts;
-    struct splice_list list = {.max = REQUEST_SPLICES_MAX};
+    NOT_ZEROED struct splice items[REQUEST_SPLICES_MAX];
+    struct splice_list list = {.items = items, .max = REQUEST_SPLICES_MAX};
     struct rewrite w = {.parts = p, .rules = rules, .arena = arena};
 
     w.wants_usage = info->usage_injected;
@@ -289,12 +300,11 @@ void request_rewrite(struct request_info *info, const struct request_rules *rule
     w.output = output_member(&w, info->output_bound, info->output_asked);
     struct splice_rule top = {.decide = decide_top, .arg = &w, .added = added_top(&w)};
 
-    list.items = arena_alloc_raw(arena, REQUEST_SPLICES_MAX * sizeof(*list.items));
     splice_object(&list, p->body, &p->root, &top, arena);
     rewrite_options(&w, &list);
     rewrite_usage(&w, &list);
     splice_sort(&list);
-    info->splices = list.items;
+    info->splices = kept_splices(&list, arena);
     info->splice_count = list.count;
 }
 

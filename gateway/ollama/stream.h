@@ -48,7 +48,7 @@ struct stream {
     /* what a made-up last event must repeat (ollama/ending.h); empty when not seen */
     struct slice id;    /* in the arena, at most STREAM_ID_BYTES */
     struct slice model; /* in the arena, at most MODEL_SPELLED_MAX */
-    uint64_t created; /* OpenAI: unix seconds; 0 when not seen */
+    uint64_t created;   /* OpenAI: unix seconds; 0 when not seen */
 
     /* what an ending must go on from */
     uint32_t sequence;    /* responses: the next sequence_number */

@@ -131,7 +131,7 @@ RULES = [
      "return principal_may(&ex->principal, ex->route->verb) ? CE_OK : CE_VERB_FORBIDDEN;",
      "return CE_OK;", [], it("verb", "test_errors.py")),
     ("a model must be allowed", "exchange/steps.c",
-     "if (!principal_may_use(&ex->principal, &ex->info.model)) {", "if (false) {", [],
+     "if (!principal_may_use(&ex->principal, ex->info.model)) {", "if (false) {", [],
      it("S-275 or (S-296 and forbidden)")),
     ("an unload is the operator's", "exchange/steps.c", "if (ex->info.is_unload) {", "if (false) {",
      [], it("S-282")),

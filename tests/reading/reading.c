@@ -51,7 +51,7 @@ static void read_one(const struct route *route, struct slice body, struct buf *o
     struct arena arena = {0};
 
     rules.output_bound = BOUND;
-    enum corral_err err = request_read(route, body, &rules, &arena, &info);
+    enum corral_err err = request_read(route, body, &rules, &arena, &arena, &info);
     if (err != CE_OK) {
         must(buf_printf(out, "{\"ok\":false,\"reason\":\"%s\"}\n", err_reason(err)) == CE_OK);
     } else {

@@ -170,38 +170,48 @@ START_TEST(lists_unlink_twice)
 }
 END_TEST
 
-/* What printf makes of it, and not a byte before that. */
-static void check_decimal(uint64_t value, unsigned width)
+/* What printf makes of it, and not a byte before or behind. */
+static void check_decimal(uint64_t value)
 {
     char want[64];
     char room[64];
 
     memset(room, '#', sizeof(room));
-    int len = width == 0 && value == 0
-                  ? 0
-                  : snprintf(want, sizeof(want), "%0*llu", (int)width, (unsigned long long)value);
-    const char *digits = decimal_before(room + 60, value, width);
+    int len = snprintf(want, sizeof(want), "%llu", (unsigned long long)value);
+    const char *digits = decimal_before(room + 60, value);
 
     ck_assert_ptr_eq(digits, room + 60 - len);
     ck_assert_mem_eq(digits, want, (size_t)len);
     ck_assert(digits[-1] == '#' && room[60] == '#');
 }
 
+static void check_fixed(uint64_t value, int width)
+{
+    char want[64];
+    char room[64];
+
+    memset(room, '#', sizeof(room));
+    int len = snprintf(want, sizeof(want), "%0*llu", width, (unsigned long long)value);
+    decimal_fixed(room + 10, value, (unsigned)width);
+
+    ck_assert_mem_eq(room + 10, want + len - width, (size_t)width);
+    ck_assert(room[9] == '#' && room[10 + width] == '#');
+}
+
 START_TEST(numbers_are_written_as_printf_does)
 {
-    const unsigned widths[] = {0, 1, 2, 3, 6, 20, 30};
-
-    for (size_t w = 0; w < ARRAY_LEN(widths); w++) {
-        for (uint64_t small = 0; small < 2000; small++) {
-            check_decimal(small, widths[w]);
-        }
-        for (uint64_t power = 1; power < UINT64_MAX / 10; power *= 10) {
-            check_decimal(power * 10 - 1, widths[w]);
-            check_decimal(power * 10, widths[w]);
-            check_decimal(power * 10 + 1, widths[w]);
-        }
-        check_decimal(UINT64_MAX, widths[w]);
+    for (uint64_t small = 0; small < 2000; small++) {
+        check_decimal(small);
+        check_fixed(small, (int)(small % 7));
     }
+    for (uint64_t power = 1; power < UINT64_MAX / 10; power *= 10) {
+        for (uint64_t more = 0; more < 3; more++) {
+            check_decimal(power * 10 - 1 + more);
+            check_fixed(power * 10 - 1 + more, 20);
+        }
+    }
+    check_decimal(UINT64_MAX);
+    check_fixed(UINT64_MAX, 30);
 }
 END_TEST
 

@@ -53,7 +53,7 @@ static void expect_sent(const char *path, const char *text, const struct request
     struct slice want = quoted(expected, expected_room);
     struct arena arena = {0};
     struct request_info info;
-    enum corral_err err = request_read(route_of(path), body, rules, &arena, &info);
+    enum corral_err err = request_read(route_of(path), body, rules, &arena, &arena, &info);
 
     ck_assert_msg(err == CE_OK, "%s: %s", text, err_reason(err));
     request_rewrite(&info, rules, &arena);
@@ -240,7 +240,8 @@ START_TEST(members_go_from_any_place)
                              CE_OK);
         }
         ck_assert_int_eq(buf_append_str(&body, "}"), CE_OK);
-        ck_assert_int_eq(request_read(route, buf_slice(&body), &rules, &arena, &info), CE_OK);
+        ck_assert_int_eq(request_read(route, buf_slice(&body), &rules, &arena, &arena, &info),
+                         CE_OK);
         request_rewrite(&info, &rules, &arena);
         struct buf out = sent(buf_slice(&body), &info);
         struct slice text = buf_slice(&out);
@@ -337,7 +338,7 @@ START_TEST(what_is_refused)
         struct arena arena = {0};
         struct request_info info;
         enum corral_err err = request_read(route_of(refused[i].path), quoted(refused[i].body, room),
-                                           &rules, &arena, &info);
+                                           &rules, &arena, &arena, &info);
 
         ck_assert_msg(err == refused[i].err, "%s: %s", refused[i].body, err_reason(err));
         ck_assert_msg((info.field == NULL) == (refused[i].field == NULL), "%s", refused[i].body);
@@ -356,7 +357,8 @@ static struct request_info read_ok(const char *path, const char *text, struct ar
     struct request_info info;
 
     rules.allow_remote = true;
-    ck_assert_int_eq(request_read(route_of(path), quoted(text, room), &rules, arena, &info), CE_OK);
+    ck_assert_int_eq(request_read(route_of(path), quoted(text, room), &rules, arena, arena, &info),
+                     CE_OK);
     return info;
 }
 
@@ -418,7 +420,7 @@ START_TEST(a_bound_can_come_later)
     struct arena arena = {0};
     struct request_info info;
 
-    ck_assert_int_eq(request_read(route, body, &rules, &arena, &info), CE_OK);
+    ck_assert_int_eq(request_read(route, body, &rules, &arena, &arena, &info), CE_OK);
     for (int64_t bound = 1000; bound >= 10; bound /= 10) {
         rules.output_bound = bound;
         request_rewrite(&info, &rules, &arena);
