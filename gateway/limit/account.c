@@ -47,7 +47,7 @@ static bool same(const struct counter_key *a, const struct counter_key *b)
     return a->half[0] == b->half[0] && a->half[1] == b->half[1];
 }
 
-uint32_t limit_account_find(const struct limit_account *a, const struct counter_key *key)
+static inline uint32_t find(const struct limit_account *a, const struct counter_key *key)
 {
     uint32_t at = a->buckets[key->half[0] & a->bucket_mask];
 
@@ -60,6 +60,11 @@ uint32_t limit_account_find(const struct limit_account *a, const struct counter_
         at = c->next;
     }
     return COUNTER_NONE;
+}
+
+uint32_t limit_account_find(const struct limit_account *a, const struct counter_key *key)
+{
+    return find(a, key);
 }
 
 static void unlink_counter(struct limit_account *a, uint32_t index)
@@ -108,7 +113,7 @@ static uint32_t take_place(struct limit_account *a, uint64_t now_ms)
 
 uint32_t limit_account_get(struct limit_account *a, const struct counter_key *key, uint64_t now_ms)
 {
-    uint32_t index = limit_account_find(a, key);
+    uint32_t index = find(a, key);
 
     if (index != COUNTER_NONE) {
         return index;

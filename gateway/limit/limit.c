@@ -197,7 +197,8 @@ static void level_of(const struct question *q, const struct limit_rule *rule,
 
 static struct limit_grant *make_grant(const struct question *q, struct arena *arena)
 {
-    struct limit_grant *g = arena_alloc(arena, sizeof(*g) + q->token_count * sizeof(struct hold));
+    struct limit_grant *g =
+        arena_alloc_raw(arena, sizeof(*g) + q->token_count * sizeof(struct hold));
 
     *g = (struct limit_grant){.account = q->account, .rules = q->request->rules};
     g->prompt_reserved = q->request->prompt_tokens;

@@ -78,11 +78,6 @@ void limiter_prepare(const struct limiter *l, struct limit_rule *rule)
     hash_name(rule, l->seed, rule->key.half);
 }
 
-/*
- * A key is a sum of three hashes of 128 bits, two of them times an odd number of their own: as even
- * as one of them, and no two users or models that change places meet. Keys stand in the state file:
- * another way to make them wants another SCHEMA_VERSION there.
- */
 static void hash_times(struct slice text, uint64_t seed, uint64_t factor, uint64_t out[static 2])
 {
     hash_bytes_wide(text, seed, out);
@@ -104,18 +99,11 @@ struct limit_who limiter_who(const struct limiter *l, uint32_t per, struct slice
     return who;
 }
 
-struct counter_key limiter_key(const struct limiter *l, const struct limit_rule *rule,
-                               const struct limit_who *who)
+struct counter_key limiter_name_key(const struct limiter *l, const struct limit_rule *rule)
 {
-    struct counter_key key = {{rule->key.half[0], rule->key.half[1]}};
+    struct counter_key key;
 
-    if (!rule->key.known || rule->key.seed != l->seed) {
-        hash_name(rule, l->seed, key.half);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(key.half); i++) {
-        key.half[i] += (rule->per & LIMIT_PER_USER) != 0 ? who->user[i] : 0;
-        key.half[i] += (rule->per & LIMIT_PER_MODEL) != 0 ? who->model[i] : 0;
-    }
+    hash_name(rule, l->seed, key.half);
     return key;
 }
 
