@@ -101,7 +101,7 @@ struct limit_who limiter_who(const struct limiter *l, uint32_t per, struct slice
 
 struct counter_key limiter_name_key(const struct limiter *l, const struct limit_rule *rule)
 {
-    struct counter_key key;
+    struct counter_key key = {{0}};
 
     hash_name(rule, l->seed, key.half);
     return key;
