@@ -224,7 +224,8 @@ static void take(const struct question *q, const struct hold *h, struct limit_gr
     if (rule->requests > 0) {
         keep_time(c, gcra_take(rule, c->window.used, as_ns(q->request->now_ms)));
     } else {
-        c->holds++; /* the grant's own */
+        assert(g != NULL); /* there is one as soon as a rule of tokens applies */
+        c->holds++;        /* its own */
         window_reserve(&c->window, g->prompt_reserved + g->output_reserved);
         g->holds[g->count++] = *h;
     }

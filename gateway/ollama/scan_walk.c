@@ -360,13 +360,12 @@ bool scan_key_is(const struct scan_value *v, const char *name)
     NOT_ZEROED char folded[64];
     size_t wanted = strlen(name);
 
+    /* Folding never makes a key longer, and a plain first letter stays what it is. */
+    if (v->key.ptr == NULL || v->key.len < wanted || wanted == 0) {
+        return false;
+    }
     if (v->key_folded) {
         return v->key.len == wanted && memcmp(v->key.ptr, name, wanted) == 0;
-    }
-
-    /* Folding never makes a key longer, and a plain first letter stays what it is. */
-    if (v->key.len < wanted || wanted == 0) {
-        return false;
     }
     if (ascii_is_letter(v->key.ptr[0]) && ascii_lower(v->key.ptr[0]) != name[0]) {
         return false;
