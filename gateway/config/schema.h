@@ -22,10 +22,10 @@ enum key_kind {
     KEY_VERBS,    /* unsigned mask */
     KEY_OPTIONS,  /* unsigned mask of runner options */
     KEY_LOG_LEVEL,
-    KEY_WORD,      /* one of `words`: uint32_t, its index */
-    KEY_FLAGS,     /* a list of `words`: uint32_t, a mask of 1 << index */
-    KEY_BLOCK,     /* a mapping of `inner`, into the same struct */
-    KEY_LIST,      /* a sequence of mappings of `inner`: pointer and count */
+    KEY_WORD,  /* one of `words`: uint32_t, its index */
+    KEY_FLAGS, /* a list of `words`: uint32_t, a mask of 1 << index */
+    KEY_BLOCK, /* a mapping of `inner`, into the same struct */
+    KEY_LIST,  /* a sequence of mappings of `inner`: pointer and count */
 };
 
 struct schema;

@@ -1,0 +1,283 @@
+#include <stdlib.h>
+
+#include "base/mem.h"
+#include "front/h2_server.h"
+#include "http/h1_write.h"
+
+enum {
+    LINGER_MS = 1000,         /* for the rest of a request that is answered already ... */
+    LINGER_BYTES = 64 * 1024, /* ... and how much of it is read */
+};
+
+static const struct client_ops client_ops;
+
+static struct h2_request *request_of(struct h2_stream *st)
+{
+    return CONTAINER_OF(st, struct h2_request, stream);
+}
+
+static void forget_waiting(struct h2_request *r)
+{
+    list_unlink(&r->of_waiting);
+    block_release(&r->server->conn->worker->blocks, &r->out);
+}
+
+void h2_request_leave(struct h2_request *r, enum corral_err why)
+{
+    struct exchange *ex = r->exchange;
+
+    r->exchange = NULL;
+    forget_waiting(r);
+    if (ex != NULL) {
+        exchange_client_gone(ex, why);
+    }
+}
+
+void h2_request_end_lingering(struct h2_request *r)
+{
+    list_unlink(&r->of_waiting);
+    h2_stream_reset(r->server->session, &r->stream, CE_OK);
+    conn_want_flush(r->server->conn);
+}
+
+/* ---- what the session tells ---- */
+
+static struct h2_stream *create_request(void *owner)
+{
+    struct h2_server *h = owner;
+    struct h2_request *r = xcalloc(1, sizeof(*r));
+
+    r->server = h;
+    list_init(&r->reapable.link);
+    list_init(&r->of_waiting);
+    list_push_back(&h->requests, &r->of_server);
+    return &r->stream;
+}
+
+static void destroy_request(struct reapable *reapable)
+{
+    free(CONTAINER_OF(reapable, struct h2_request, reapable));
+}
+
+void h2_request_end(struct h2_request *r, enum corral_err why)
+{
+    h2_request_leave(r, why);
+    list_unlink(&r->of_server);
+    worker_reap(r->server->conn->worker, &r->reapable, destroy_request);
+}
+
+static void on_gone(void *owner, struct h2_stream *st)
+{
+    h2_request_end(request_of(st), CE_CLIENT_GONE);
+}
+
+static void on_request(void *owner, struct h2_stream *st, const struct http_request *request)
+{
+    struct h2_server *h = owner;
+    struct h2_request *r = request_of(st);
+    struct client_info info = server_client(h->server, &client_ops, r);
+
+    r->is_head = slice_eq_str(request->method, "HEAD");
+    r->expect_continue = request->expect_continue;
+    if (server_is_stale(h->server)) {
+        h2_session_refuse_new(h->session);
+    }
+    struct exchange *ex = exchange_begin(h->front->engine, &info, request);
+
+    if (!r->ended && !r->cut && !st->reset_by_us) {
+        r->exchange = ex;
+    }
+}
+
+static void on_refused(void *owner, struct h2_stream *st, enum corral_err why)
+{
+    struct h2_server *h = owner;
+    struct client_info info = server_client(h->server, &client_ops, request_of(st));
+
+    exchange_refuse(h->front->engine, &info, why);
+}
+
+static void on_malformed(void *owner, enum corral_err why)
+{
+    struct h2_server *h = owner;
+
+    metrics_add(h->front->engine->metrics, M_H2_MALFORMED, 0, 0, 0, 1);
+}
+
+static void on_body(void *owner, struct h2_stream *st, struct slice bytes)
+{
+    struct h2_request *r = request_of(st);
+
+    if (r->exchange != NULL && r->wants_body) {
+        exchange_body(r->exchange, bytes);
+    } else if (r->linger_until_ms != 0) {
+        r->lingered_bytes += bytes.len;
+        if (r->lingered_bytes > LINGER_BYTES) {
+            h2_request_end_lingering(r);
+        }
+    }
+}
+
+static void on_body_end(void *owner, struct h2_stream *st)
+{
+    struct h2_request *r = request_of(st);
+
+    if (r->exchange != NULL && r->wants_body) {
+        exchange_body_end(r->exchange);
+    }
+}
+
+/* Most clients have sent the rest already: a reset would look like an error to some. */
+static void on_early_answer(void *owner, struct h2_stream *st)
+{
+    struct h2_server *h = owner;
+    struct h2_request *r = request_of(st);
+
+    r->linger_until_ms = h2_server_now_ms(h) + LINGER_MS;
+    list_push_back(&h->lingering, &r->of_waiting);
+}
+
+static struct slice peek(struct h2_stream *st, bool *out_last)
+{
+    struct h2_request *r = request_of(st);
+
+    *out_last = r->ended;
+    return block_slice(r->out);
+}
+
+static void taken(void *owner, struct h2_stream *st, size_t len)
+{
+    struct h2_server *h = owner;
+    struct h2_request *r = request_of(st);
+
+    block_consume(&h->conn->worker->blocks, &r->out, len);
+    r->taken_bytes += len;
+    if (r->out != NULL) {
+        return;
+    }
+    list_unlink(&r->of_waiting);
+    r->stall.since_ms = 0;
+    if (r->cut) {
+        h2_stream_reset(h->session, st, CE_UPSTREAM_CUT);
+    } else if (r->blocked) {
+        list_push_back(&h->drained, &r->of_waiting);
+    }
+}
+
+const struct h2_events h2_request_events = {
+    .create = create_request,
+    .on_gone = on_gone,
+    .on_request = on_request,
+    .on_refused = on_refused,
+    .on_malformed = on_malformed,
+    .on_body = on_body,
+    .on_body_end = on_body_end,
+    .on_early_answer = on_early_answer,
+    .peek = peek,
+    .taken = taken,
+};
+
+/* ---- what the exchange asks of us ---- */
+
+static void client_want_body(void *client)
+{
+    struct h2_request *r = client;
+
+    r->wants_body = true;
+    if (r->expect_continue && !r->stream.request_ended) {
+        h2_stream_continue(r->server->session, &r->stream);
+        conn_want_flush(r->server->conn);
+    }
+}
+
+static void client_respond(void *client, const struct answer *a)
+{
+    struct h2_request *r = client;
+    struct h2_server *h = r->server;
+    struct h2_field f[ANSWER_MAX_FIELDS + 4];
+    char digits[20];
+    struct h1_writer length = {.data = digits, .capacity = sizeof(digits)};
+    size_t n = 0;
+
+    f[n++] = (struct h2_field){SLICE_LITERAL("date"), worker_date(h->conn->worker), true};
+    if (a->content_type.len > 0) {
+        f[n++] = (struct h2_field){SLICE_LITERAL("content-type"), a->content_type, true};
+    }
+    if (a->cache_control.len > 0) {
+        f[n++] = (struct h2_field){SLICE_LITERAL("cache-control"), a->cache_control, true};
+    }
+    for (size_t i = 0; i < a->field_count; i++) {
+        f[n++] = (struct h2_field){slice_str(a->fields[i].name), a->fields[i].value, false};
+    }
+    if (a->framing == HTTP_LENGTH) {
+        h1_write_u64(&length, a->length);
+        f[n++] = (struct h2_field){SLICE_LITERAL("content-length"),
+                                   slice_of(length.data, length.len), false};
+    }
+    bool body =
+        !r->is_head && (a->framing == HTTP_CHUNKED || (a->framing == HTTP_LENGTH && a->length > 0));
+
+    h2_stream_respond(h->session, &r->stream, a->status, f, n, body);
+    conn_want_flush(h->conn);
+}
+
+static enum corral_err client_write(void *client, struct slice bytes)
+{
+    struct h2_request *r = client;
+    struct h2_server *h = r->server;
+
+    if (!r->stream.has_body || bytes.len == 0) {
+        return CE_OK;
+    }
+    if (r->out == NULL) {
+        list_unlink(&r->of_waiting); /* of drained */
+        list_push_back(&h->waiting, &r->of_waiting);
+        h2_stream_wake(h->session, &r->stream);
+        conn_want_flush(h->conn);
+    }
+    return block_append(&h->conn->worker->blocks, &r->out, bytes);
+}
+
+/* At the end of the turn: what other streams of this connection have then goes in the same send. */
+static void client_flush(void *client)
+{
+}
+
+static void client_finish(void *client)
+{
+    struct h2_request *r = client;
+
+    r->exchange = NULL;
+    r->ended = true;
+    h2_stream_wake(r->server->session, &r->stream);
+    conn_want_flush(r->server->conn);
+}
+
+/* Its last bytes say what happened: the reset comes behind them. */
+static void client_cut(void *client)
+{
+    struct h2_request *r = client;
+
+    r->exchange = NULL;
+    r->cut = true;
+    if (r->out == NULL) {
+        h2_stream_reset(r->server->session, &r->stream, CE_UPSTREAM_CUT);
+    }
+    conn_want_flush(r->server->conn);
+}
+
+static void client_known(void *client)
+{
+    server_known(((struct h2_request *)client)->server->server);
+}
+
+static const struct client_ops client_ops = {
+    .want_body = client_want_body,
+    .respond = client_respond,
+    .write = client_write,
+    .flush = client_flush,
+    .finish = client_finish,
+    .cut = client_cut,
+    .known = client_known,
+    .protocol = "HTTP/2",
+};
