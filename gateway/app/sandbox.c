@@ -56,38 +56,23 @@ static void add_port(struct sandbox *s, uint16_t port)
     s->ports[s->port_count++] = port;
 }
 
-static void add_tls(struct sandbox *s, const struct settings *settings)
+static void add_read(void *arg, enum settings_path kind, const char *path)
 {
-    for (size_t i = 0; i < settings->tls.certificate_count; i++) {
-        add_folder_of(s, settings->tls.certificates[i].chain, SANDBOX_READ);
-        add_folder_of(s, settings->tls.certificates[i].key, SANDBOX_READ);
-    }
-    add_path(s, settings->tls.client_ca_dir, SANDBOX_READ);
-    add_path(s, settings->tls.client_crl_dir, SANDBOX_READ);
-}
-
-static void add_replicas(struct sandbox *s, const struct settings *settings)
-{
-    for (size_t i = 0; i < settings->replica_count; i++) {
-        const struct replica_settings *r = &settings->replicas[i];
-
-        add_folder_of(s, r->tls.ca_file, SANDBOX_READ);
-        add_folder_of(s, r->tls.certificate, SANDBOX_READ);
-        add_folder_of(s, r->tls.key, SANDBOX_READ);
-        if (r->port != 0) {
-            add_port(s, r->port);
-        }
+    if (kind == SETTINGS_FOLDER) {
+        add_path(arg, path, SANDBOX_READ);
+    } else {
+        add_folder_of(arg, path, SANDBOX_READ);
     }
 }
 
 /* What a set of settings needs, whether it is in force or shall be. */
 static void collect(struct sandbox *s, const struct settings *settings)
 {
-    add_tls(s, settings);
-    add_replicas(s, settings);
-    add_folder_of(s, settings->auth.api_keys_file, SANDBOX_READ);
-    for (size_t i = 0; i < settings->auth.issuer_count; i++) {
-        add_folder_of(s, settings->auth.issuers[i].keys_file, SANDBOX_READ);
+    settings_each_path(settings, add_read, s);
+    for (size_t i = 0; i < settings->replica_count; i++) {
+        if (settings->replicas[i].port != 0) {
+            add_port(s, settings->replicas[i].port);
+        }
     }
     add_folder_of(s, settings->log_file, SANDBOX_WRITE);
     for (size_t i = 0; i < settings->listener_count; i++) {

@@ -22,7 +22,7 @@ static uint64_t mix_file(uint64_t digest, const char *path)
 {
     struct stat st = {0};
 
-    if (path == NULL || stat(path, &st) != 0) {
+    if (stat(path, &st) != 0) {
         st = (struct stat){0};
     }
     const uint64_t facts[] = {digest,
@@ -41,7 +41,7 @@ static uint64_t mix_file(uint64_t digest, const char *path)
 static uint64_t mix_folder(uint64_t digest, const char *path)
 {
     uint64_t sum = 0;
-    DIR *d = path == NULL ? NULL : opendir(path);
+    DIR *d = opendir(path);
     const struct dirent *entry;
     char file[4096 + 256];
 
@@ -57,28 +57,19 @@ static uint64_t mix_folder(uint64_t digest, const char *path)
     return mix_file(digest, path) + sum;
 }
 
+static void mix_path(void *arg, enum settings_path kind, const char *path)
+{
+    uint64_t *digest = arg;
+
+    *digest = kind == SETTINGS_FOLDER ? mix_folder(*digest, path) : mix_file(*digest, path);
+}
+
 static uint64_t look_at_all(struct app *a)
 {
     struct snapshot *s = house_snapshot(&a->house);
     uint64_t digest = 0;
 
-    for (size_t i = 0; i < s->settings.tls.certificate_count; i++) {
-        digest = mix_file(digest, s->settings.tls.certificates[i].chain);
-        digest = mix_file(digest, s->settings.tls.certificates[i].key);
-    }
-    digest = mix_folder(digest, s->settings.tls.client_ca_dir);
-    digest = mix_folder(digest, s->settings.tls.client_crl_dir);
-    for (size_t i = 0; i < s->settings.replica_count; i++) {
-        const struct tls_client_settings *t = &s->settings.replicas[i].tls;
-
-        digest = mix_file(digest, t->ca_file);
-        digest = mix_file(digest, t->certificate);
-        digest = mix_file(digest, t->key);
-    }
-    for (size_t i = 0; i < s->settings.auth.issuer_count; i++) {
-        digest = mix_file(digest, s->settings.auth.issuers[i].keys_file);
-    }
-    digest = mix_file(digest, s->settings.auth.api_keys_file);
+    settings_each_path(&s->settings, mix_path, &digest);
     snapshot_unref(s);
     return digest;
 }

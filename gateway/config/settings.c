@@ -4,6 +4,51 @@
 
 #include "limit/rule.h"
 
+struct path_visit {
+    void (*visit)(void *arg, enum settings_path kind, const char *path);
+    void *arg;
+};
+
+static void visit_path(const struct path_visit *v, enum settings_path kind, const char *path)
+{
+    if (path != NULL && path[0] != '\0') {
+        v->visit(v->arg, kind, path);
+    }
+}
+
+static void visit_server_tls(const struct path_visit *v, const struct tls_settings *t)
+{
+    for (size_t i = 0; i < t->certificate_count; i++) {
+        visit_path(v, SETTINGS_FILE, t->certificates[i].chain);
+        visit_path(v, SETTINGS_FILE, t->certificates[i].key);
+    }
+    visit_path(v, SETTINGS_FOLDER, t->client_ca_dir);
+    visit_path(v, SETTINGS_FOLDER, t->client_crl_dir);
+}
+
+static void visit_client_tls(const struct path_visit *v, const struct tls_client_settings *t)
+{
+    visit_path(v, SETTINGS_FILE, t->ca_file);
+    visit_path(v, SETTINGS_FILE, t->certificate);
+    visit_path(v, SETTINGS_FILE, t->key);
+}
+
+void settings_each_path(const struct settings *s,
+                        void (*visit)(void *arg, enum settings_path kind, const char *path),
+                        void *arg)
+{
+    const struct path_visit v = {visit, arg};
+
+    visit_server_tls(&v, &s->tls);
+    for (size_t i = 0; i < s->replica_count; i++) {
+        visit_client_tls(&v, &s->replicas[i].tls);
+    }
+    for (size_t i = 0; i < s->auth.issuer_count; i++) {
+        visit_path(&v, SETTINGS_FILE, s->auth.issuers[i].keys_file);
+    }
+    visit_path(&v, SETTINGS_FILE, s->auth.api_keys_file);
+}
+
 static void free_strings(char **strings, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

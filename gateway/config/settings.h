@@ -92,6 +92,17 @@ struct settings {
     char *metrics_address; /* owned; "" off */
 };
 
+enum settings_path { SETTINGS_FILE, SETTINGS_FOLDER };
+
+/**
+ * Every file and folder the gateway reads because the configuration names it: certificates, keys,
+ * authorities, revocation lists, key sets. Calls `visit` for each that is set, in a fixed order;
+ * `path` is borrowed from the settings.
+ */
+void settings_each_path(const struct settings *s,
+                        void (*visit)(void *arg, enum settings_path kind, const char *path),
+                        void *arg);
+
 /** Free what the struct owns; the struct itself is the caller's. Accepts half-filled ones. */
 void settings_finish(struct settings *s);
 
