@@ -4,8 +4,9 @@ import random
 import select
 import socket
 import struct
-import threading
 import time
+
+from relay import Relay
 
 
 class Plan:
@@ -18,37 +19,21 @@ class Plan:
         return "Plan(%s)" % ", ".join("%s=%r" % x for x in vars(self).items() if x[1] is not None)
 
 
-class FaultProxy:
+class FaultProxy(Relay):
     """`plan()` is asked for each POST; None: nothing happens to its answer. A cut at 0 is before any byte."""
 
     def __init__(self, to):
-        self.to, self.plan = to, lambda: None
-        self.sock = socket.socket()
-        self.sock.bind(("127.0.0.1", 0))
-        self.sock.listen(128)
-        self.port = self.sock.getsockname()[1]
+        self.plan = lambda: None
+        self.harmed = 0  # bytes that went on of the answer harmed last
+        super().__init__(to)
         self.url = "http://127.0.0.1:%d" % self.port
         self.replica = "127.0.0.1:%d" % self.port
-        self.harmed = 0  # bytes that went on of the answer harmed last
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _accept(self):
-        while True:
-            try:
-                near, _ = self.sock.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
-
-    def _serve(self, near):
-        try:
-            with near, socket.create_connection(self.to) as far:
-                near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                plan = self._relay(near, far)
-                if plan is not None and plan.how == "rst":
-                    near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        except OSError:
-            pass
+    def _copy(self, near, far):
+        near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plan = self._relay(near, far)
+        if plan is not None and plan.how == "rst":
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _relay(self, near, far):
         """Until one side ends, or a plan does: that plan. A request on the same connection has its own."""
@@ -94,9 +79,6 @@ class FaultProxy:
             if plan.delay_s:
                 time.sleep(plan.delay_s)
         return done + len(data)
-
-    def close(self):
-        self.sock.close()
 
 
 def dice(seed=None):

@@ -54,8 +54,7 @@ class Relay:
                 if one:
                     one.close()
 
-    @staticmethod
-    def _copy(near, far):
+    def _copy(self, near, far):
         """One thread for both ways: a TLS connection is not for two."""
         while True:
             waiting = isinstance(near, ssl.SSLSocket) and near.pending() > 0
