@@ -82,6 +82,8 @@ void budgets_prepare(struct app *a, struct settings *s);
 void budgets_start(struct app *a);
 /** Where it is; NULL: none. */
 const char *budgets_directory(const struct settings *s);
+/** After a reload that is in force: warn when it brought budgets that are not kept. */
+void budgets_reloaded(struct app *a, const struct settings *old, const struct settings *fresh);
 /** After a reload that may have made accounts, before its snapshot is in use. */
 void budgets_restore(struct app *a);
 /** After the workers have ended. Accepts an app that has none. */

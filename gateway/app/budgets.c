@@ -58,6 +58,16 @@ void budgets_prepare(struct app *a, struct settings *s)
     }
 }
 
+void budgets_reloaded(struct app *a, const struct settings *old, const struct settings *fresh)
+{
+    if (a->budgets == NULL && has_budget(fresh) && !has_budget(old)) {
+        log_event(a->log, LOG_WARN, "budgets.not_kept", "detail",
+                  budgets_directory(fresh) == NULL
+                      ? "token budgets begin anew at every start: set state_dir to keep them"
+                      : "token budgets are new: they are kept after a restart");
+    }
+}
+
 void budgets_start(struct app *a)
 {
     if (a->budgets != NULL) {

@@ -168,6 +168,9 @@ static bool reload_text(struct app *a, const char *text, const char *cause)
         warn_restart(a, &old->settings, &fresh);
         ok = reload_publish(a, &fresh, &fault);
         report(a, cause, ok, fault.text);
+        if (ok) {
+            budgets_reloaded(a, &old->settings, &a->house.snapshot->settings);
+        }
     }
     snapshot_unref(old);
     if (a->secrets != NULL) {

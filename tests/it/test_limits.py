@@ -555,3 +555,19 @@ def test_a_damaged_file_is_not_touched(stable, tmp_path, content):
 def test_budgets_without_a_folder_are_warned_about(stable):
     corral, _ = limited(stable, DAILY)
     assert [line["level"] for line in corral.logged("budgets.not_kept")] == ["warn"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_a_reload_that_brings_the_first_budget_warns(stable, monkeypatch, tmp_path, folder):
+    """With a folder that nothing was to be kept in at the start: kept after a restart."""
+    if folder:
+        monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    corral, _ = limited(stable)
+    config = dict(corral.config)
+    config["tenants"] = [dict(t, limits=[DAILY]) for t in config["tenants"]]
+    assert corral.logged("budgets.not_kept") == []
+    corral.reload(config)
+    corral.reload(config)  # nothing new: nothing to say
+    wait_for(lambda: corral.logged("budgets.not_kept"), 3, "the warning")
+    [line] = corral.logged("budgets.not_kept")
+    assert line["level"] == "warn" and ("a restart" if folder else "set state_dir") in line["detail"]
