@@ -331,6 +331,7 @@ int serve_run(const char *path)
     struct settings settings;
 
     fill_standard_fds();
+    mem_return_large_blocks();
     if (path == NULL ? !first_start_text(&a.text) : !reload_read(path, &a.text)) {
         return EXIT_FAULT;
     }

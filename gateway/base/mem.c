@@ -1,5 +1,6 @@
 #include "base/mem.h"
 
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,6 +8,18 @@
 #include <unistd.h>
 
 enum { EXIT_OUT_OF_MEMORY = 70 };
+
+/*
+ * By itself glibc stops to do so once a few have been freed, and keeps up to 32 MiB of each size
+ * beside others in a thread's arena: bodies then hold half as much again as their limit allows.
+ */
+void mem_return_large_blocks(void)
+{
+    enum { LARGE_BYTES = 1024 * 1024 };
+
+    (void)mallopt(M_MMAP_THRESHOLD, LARGE_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, 2 * LARGE_BYTES);
+}
 
 void mem_exhausted(void)
 {

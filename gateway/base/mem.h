@@ -27,6 +27,12 @@ char *xstrndup(const char *bytes, size_t len);
 /** Grow a vector to hold one more item; `*capacity` in items. Returns the (moved) vector. */
 void *xgrow(void *items, size_t count, size_t *capacity, size_t item_size);
 
+/**
+ * At the start, before other threads: large blocks come from the kernel one by one and go back to
+ * it when they are freed.
+ */
+void mem_return_large_blocks(void);
+
 /** What the x-functions do on failure; for small fixed allocations of libraries. */
 NO_RETURN void mem_exhausted(void);
 
