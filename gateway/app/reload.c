@@ -1,6 +1,8 @@
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app/app.h"
 #include "app/expiry.h"
@@ -20,10 +22,18 @@ static int by_place(const void *a, const void *b)
     return x->column == y->column ? 0 : x->column < y->column ? -1 : 1;
 }
 
+/* A pipe whose reader has stopped must not stop the main thread: then nothing is said. */
+static bool stderr_takes_a_line(void)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    return poll(&p, 1, 0) > 0;
+}
+
 static void print_errors(const char *name, struct config_errors *errors)
 {
     qsort(errors->at, errors->count, sizeof(errors->at[0]), by_place);
-    for (size_t i = 0; i < errors->count; i++) {
+    for (size_t i = 0; i < errors->count && stderr_takes_a_line(); i++) {
         const struct config_error *e = &errors->at[i];
 
         if (e->line == 0) {

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -32,6 +33,7 @@ struct logger {
     struct log_source *sources;  /* owned */
     char *path;                  /* owned; NULL: standard error */
     int fd;                      /* the helper's, after start */
+    bool stuck;                  /* the helper's: nobody reads the target */
 };
 
 enum log_level log_source_level(const struct log_source *source)
@@ -62,18 +64,33 @@ static int open_target(const char *path)
                         : open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0640);
 }
 
-/* False when the target does not take it: the lines are lost and counted, nobody waits long. */
-static bool write_all(int fd, const char *bytes, size_t len)
+/* Patience once: while nobody reads the target, what comes is lost at once. */
+static bool has_room(struct logger *l)
 {
     enum { PATIENCE_MS = 1000 };
+    struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+
+    l->stuck = poll(&p, 1, l->stuck ? 0 : PATIENCE_MS) <= 0;
+    return !l->stuck;
+}
+
+/*
+ * False when the target does not take it: the lines are lost and counted, nobody waits long.
+ * Standard error is others' too and stays blocking, so it is asked first: a pipe that has room
+ * takes PIPE_BUF bytes (POSIX, write) without waiting for its reader.
+ */
+static bool write_all(struct logger *l, const char *bytes, size_t len)
+{
+    bool shared = l->path == NULL;
 
     while (len > 0) {
-        ssize_t n = write(fd, bytes, len);
+        if (shared && !has_room(l)) {
+            return false;
+        }
+        ssize_t n = write(l->fd, bytes, shared && len > PIPE_BUF ? PIPE_BUF : len);
 
         if (n < 0 && errno == EAGAIN) {
-            struct pollfd p = {.fd = fd, .events = POLLOUT};
-
-            if (poll(&p, 1, PATIENCE_MS) <= 0) {
+            if (!has_room(l)) {
                 return false;
             }
         } else if (n < 0 && errno != EINTR) {
@@ -98,7 +115,7 @@ static size_t count_lines(const char *bytes, size_t len)
 
 static void write_piece(struct logger *l, struct log_source *s, size_t at, size_t len)
 {
-    if (len > 0 && (l->fd < 0 || !write_all(l->fd, s->ring + at, len))) {
+    if (len > 0 && (l->fd < 0 || !write_all(l, s->ring + at, len))) {
         atomic_fetch_add_explicit(&l->failed, count_lines(s->ring + at, len), memory_order_relaxed);
     }
 }
