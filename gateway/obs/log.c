@@ -57,6 +57,12 @@ static bool all_plain(struct slice s)
     return i == s.len;
 }
 
+/* U+0080 to U+009F: a terminal may take U+009B for the beginning of a command. */
+static bool is_control_pair(struct slice s)
+{
+    return s.len >= 2 && (unsigned char)s.ptr[0] == 0xc2 && (unsigned char)s.ptr[1] < 0xa0;
+}
+
 static void put_escaped(struct log_line *line, struct slice s)
 {
     size_t plain = 0;
@@ -70,13 +76,16 @@ static void put_escaped(struct log_line *line, struct slice s)
             continue;
         }
         size_t width = utf8_char_len(slice_from(s, i));
+        bool pair = width == 2 && is_control_pair(slice_from(s, i));
         char text[8];
 
-        if (width > 0 && plain_char(c)) {
+        if (width > 0 && plain_char(c) && !pair) {
             i += width;
             continue;
         }
         put(line, slice_of(s.ptr + plain, i - plain));
+        i += pair ? 1 : 0;
+        c = (unsigned char)s.ptr[i];
         snprintf(text, sizeof(text), "\\u%04x", width == 0 ? 0xfffdu : c);
         put_str(line, text);
         plain = ++i;
