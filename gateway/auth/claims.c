@@ -78,6 +78,14 @@ static enum corral_err check_dates(const struct dates *d, uint64_t now_s, uint64
     return d->exp > from && d->exp - from > max_lifetime_s ? CE_AUTH_LIFETIME : CE_OK;
 }
 
+/* What a cache has to ask when the clock may have been set back since. */
+static uint64_t first_second(const struct dates *d)
+{
+    uint64_t from = d->nbf > d->iat ? d->nbf : d->iat;
+
+    return from > AUTH_TIME_FLOOR_S ? from : AUTH_TIME_FLOOR_S;
+}
+
 static bool audience_is_ours(const struct issuer_settings *s, struct slice audience)
 {
     for (size_t i = 0; i < s->audience_count; i++) {
@@ -279,7 +287,7 @@ enum corral_err claims_judge(const struct claims *c, struct verified *out)
         return err;
     }
     v.exp = dates.exp;
-    v.nbf = dates.nbf;
+    v.nbf = first_second(&dates);
     *out = v;
     return CE_OK;
 }
