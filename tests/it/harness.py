@@ -192,7 +192,7 @@ class Metrics:
 class Corral:
     """A gateway process with its configuration in a folder of its own."""
 
-    def __init__(self, folder, keys, config, wait=True, preexec=None, env=None):
+    def __init__(self, folder, keys, config, wait=True, preexec=None, env=None, stderr=None):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.keys = keys
@@ -206,7 +206,7 @@ class Corral:
         self.metrics_address = self._host_port(config["metrics"]["address"])
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([program("CORRAL"), "serve", str(self.file)],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=stderr or log,
                                             preexec_fn=preexec, env=env)
         if wait:
             self.wait_ready()

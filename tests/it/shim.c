@@ -1,5 +1,6 @@
 /*
- * Preloaded into corral by test_torture.py: lets one call fail, the n-th from now on.
+ * Preloaded into corral (shim.py): lets one call fail, the n-th from now on, and the wall clock
+ * jump.
  *
  * The file that SHIM_FILE names is shared with the test: it writes which kind of call shall fail
  * and the number, the shim counts down. Calls of every thread count.
@@ -15,15 +16,18 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 enum kind { NONE, ALLOCATION, READ, SEND, ACCEPT, SOCKET, CONNECT, EPOLL_CTL, KINDS };
 
 struct shared {
     atomic_int kind;
-    atomic_int left;   /* calls of that kind until one fails */
-    atomic_int failed; /* how many did */
-    atomic_int error;  /* the errno then */
+    atomic_int left;     /* calls of that kind until one fails */
+    atomic_int failed;   /* how many did */
+    atomic_int error;    /* the errno then */
+    atomic_llong jump_s; /* what the wall clock shows more */
 };
 
 static struct shared idle;
@@ -143,3 +147,37 @@ WRAP(int, accept4, ACCEPT, (int fd, struct sockaddr *a, socklen_t *n, int flags)
 WRAP(int, socket, SOCKET, (int domain, int type, int protocol), (domain, type, protocol))
 WRAP(int, connect, CONNECT, (int fd, const struct sockaddr *a, socklen_t n), (fd, a, n))
 WRAP(int, epoll_ctl, EPOLL_CTL, (int e, int op, int fd, struct epoll_event *ev), (e, op, fd, ev))
+
+int clock_gettime(clockid_t id, struct timespec *out)
+{
+    static __typeof__(&clock_gettime) real;
+
+    real = real == NULL ? NEXT(clock_gettime) : real;
+    int result = real(id, out);
+
+    if (result == 0 && (id == CLOCK_REALTIME || id == CLOCK_REALTIME_COARSE)) {
+        out->tv_sec += atomic_load(&shared->jump_s);
+    }
+    return result;
+}
+
+time_t time(time_t *out)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME_COARSE, &now);
+    if (out != NULL) {
+        *out = now.tv_sec;
+    }
+    return now.tv_sec;
+}
+
+int gettimeofday(struct timeval *restrict out, void *restrict zone)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    out->tv_sec = now.tv_sec;
+    out->tv_usec = now.tv_nsec / 1000;
+    return 0;
+}

@@ -4,52 +4,20 @@ A small fixed allocation that fails ends the process with one line and status 70
 closed, and the next request is served.
 """
 
-import errno
-import mmap
 import os
-import shutil
-import struct
-import subprocess
 
 import pytest
 
 import h1
 from harness import chat, wait_for
+from shim import KINDS, Shim
 
-KINDS = {"memory": 1, "read": 2, "send": 3, "accept": 4, "socket": 5, "connect": 6, "epoll_ctl": 7}
-ERRORS = {"memory": errno.ENOMEM, "read": errno.EIO, "send": errno.EPIPE, "accept": errno.ENFILE,
-          "socket": errno.EMFILE, "connect": errno.EADDRNOTAVAIL, "epoll_ctl": errno.ENOSPC}
 MOST = 400 if os.environ.get("CORRAL_LONG") == "1" else 60
-
-
-class Shim:
-    """The shared page of shim.c."""
-
-    def __init__(self, path):
-        path.write_bytes(b"\0" * mmap.PAGESIZE)
-        self.path, self.file = path, open(path, "r+b")
-        self.page = mmap.mmap(self.file.fileno(), mmap.PAGESIZE)
-
-    def arm(self, kind, n):
-        self.page[4:16] = struct.pack("iii", n, 0, ERRORS[kind])
-        self.page[0:4] = struct.pack("i", KINDS[kind])
-
-    def disarm(self):
-        """How many calls failed."""
-        self.page[0:4] = struct.pack("i", 0)
-        return struct.unpack("iiii", self.page[:16])[2]
 
 
 @pytest.fixture
 def shim(tmp_path):
-    if shutil.which("cc") is None:
-        pytest.skip("no compiler")
-    library = tmp_path / "shim.so"
-    source = os.path.join(os.path.dirname(__file__), "shim.c")
-    subprocess.run(["cc", "-O1", "-shared", "-fPIC", "-o", str(library), source, "-ldl"], check=True)
-    made = Shim(tmp_path / "page")
-    made.env = dict(os.environ, LD_PRELOAD=str(library), SHIM_FILE=str(made.path))
-    return made
+    return Shim(tmp_path)
 
 
 def script(corral):
