@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import resource
 import signal
 import subprocess
@@ -74,7 +75,9 @@ def test_a_reload_changes_what_it_says(stable):
     assert done >= 2, "counters survive"
 
 
-BAD = ["listeners: [", "{}", '{"listeners": 3}', "workers: many\n"]
+# S-354: broken syntax, nothing, wrong kinds, a word for a number, an unknown key, no text at all.
+BAD = ["listeners: [", "{}", '{"listeners": 3}', "workers: many\n", "nonsense: 1\n", "",
+       "\x00\x01\x02\x7f" * 100, "# much\n" * (15 << 20)]
 
 
 def test_a_bad_configuration_keeps_the_old(stable):
@@ -83,8 +86,9 @@ def test_a_bad_configuration_keeps_the_old(stable):
     good = corral.file.read_text()
     with corral.open_chat(tokens=100) as running:
         running.until(b'"done":false')
-        for text in BAD + [json.dumps({**corral.config, "listeners":
-                                       [{"address": "127.0.0.1:1"}]})]:
+        for text in BAD + [good[:len(good) // 2], json.dumps({
+                **corral.config, "listeners": [{"address": "127.0.0.1:1"}]}), json.dumps({
+                    **corral.config, "api_keys_file": "/nonexistent"})]:
             corral.reload(text, result="failed")
             assert corral.get("/api/version").status == 200
         corral.file.unlink()
@@ -93,7 +97,7 @@ def test_a_bad_configuration_keeps_the_old(stable):
         wait_for(lambda: corral.reloads("failed") == before + 1, 3, "the missing file")
         corral.reload(good)
         assert running.until(b'"done":true')
-    wait_for(lambda: len(corral.logged("reload.failed")) == len(BAD) + 2, 2, "the lines")
+    wait_for(lambda: len(corral.logged("reload.failed")) == len(BAD) + 4, 2, "the lines")
     events = corral.logged("reload.failed")
     assert all(event["level"] == "error" and event["in_force"] for event in events)
     assert ":1:" in corral.text(), "line and column of what was wrong"
@@ -148,8 +152,9 @@ def test_a_waiter_is_served_before_the_end(stable):
     assert corral.wait_exit(5) == 0
 
 
-@pytest.mark.parametrize("cause", ["limit", "second signal"])
+@pytest.mark.parametrize("cause", ["limit", "SIGTERM", "SIGINT", "SIGQUIT"])
 def test_a_drain_has_an_end(stable, cause):
+    """S-353: by its limit, or by a second signal."""
     sim = stable.sim("--tokens-per-s", "50", "--slots", "4").warm()
     corral = stable.corral(sim, slots=4, timeouts={"drain_s": 1 if cause == "limit" else 100})
     corral.exit_expected = 3
@@ -162,10 +167,10 @@ def test_a_drain_has_an_end(stable, cause):
     wait_for(lambda: sim.stat("tokens_sent") > 10, 5, "tokens")
     began = time.monotonic()
     corral.signal(signal.SIGTERM)
-    if cause == "second signal":
+    if cause != "limit":
         time.sleep(0.3)
         assert corral.process.poll() is None
-        corral.signal(signal.SIGINT)
+        corral.signal(getattr(signal, cause))
     for client in clients:
         answer = client.answer(timeout=5)
         assert answer.end == "fin" and b"error" in answer.body.splitlines()[-1] + \
@@ -268,6 +273,10 @@ def test_a_log_file_is_opened_again(stable, tmp_path):
         return log.exists() and "/api/version" in log.read_text()
     wait_for(written, 5, "the new file")
     assert all(json.loads(line) for line in log.read_text().splitlines())
+    log.unlink()  # gone without a word: what is written has no name until the next signal
+    corral.get("/api/version")
+    corral.signal(signal.SIGUSR1)
+    wait_for(written, 5, "the file anew")
 
 
 def test_workers_share_the_connections(stable):
@@ -314,6 +323,75 @@ def test_sigterm_with_a_thousand_streams(stable):
     assert ends == [(200, "whole", tokens)] * streams
     assert corral.wait_exit() == 0
     assert sim.stat("aborted") == 0
+
+
+def many_signals(stable, count, seconds):
+    """As fast as they come, not one awaited: no request fails, nothing is left over."""
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "64").warm()
+    corral = stable.corral(sim, slots=64, tenants=many(64))
+    ask = {"tenants": [dict(t, weight=2) for t in corral.config["tenants"]]}
+    stop, ends = threading.Event(), []
+
+    def run(tokens):
+        while not stop.is_set():
+            done = corral.post("/api/chat", chat(tokens=tokens), timeout=60)
+            ends.append((done.status, done.end, done.lines[-1].get("eval_count") == tokens))
+    threads = [threading.Thread(target=run, args=(tokens,)) for tokens in [1] * 8 + [50] * 8]
+    for thread in threads:
+        thread.start()
+    corral.reload()
+    before, fds = corral.rss(), corral.fds()
+    for i in range(count):
+        began = time.monotonic()
+        corral.write({**corral.config, **(ask if i % 2 else {})})
+        corral.signal(signal.SIGHUP)
+        time.sleep(max(0, began + seconds / count - time.monotonic()))
+    corral.reload()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    print("%d reloads of %d signals, %d requests, %+d KiB" % (
+        corral.reloads("ok"), count + 2, len(ends), (corral.rss() - before) // 1024))
+    assert set(ends) == {(200, "whole", True)} and len(ends) > 50
+    assert corral.reloads("failed") == 0 and corral.reloads("ok") > count / 4
+    corral.wait_idle()
+    assert corral.fds() <= fds + 64
+
+
+def test_s355_two_hundred_signals_in_two_seconds(stable):
+    many_signals(stable, 200, 2)
+
+
+@pytest.mark.long
+def test_s355_a_thousand_signals_in_ten_seconds(stable):
+    many_signals(stable, 1000, 10)
+
+
+def test_s356_a_reload_takes_things_away(stable):
+    """A tenant, a right, a slot at a time: new requests see it, what runs is finished."""
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "8").warm()
+    corral = stable.corral(sim, slots=8, tenants={"acme": {"max_running": 4}, "beta": {}})
+    running = [corral.open_chat(tenant, tokens=80) for tenant in ("acme", "acme", "beta")]
+    for client in running:
+        client.data = client.until(b'"done":false') + client.data
+    keys = pathlib.Path(corral.config["api_keys_file"])
+    kept = "".join(line for line in keys.read_text().splitlines(True) if '"beta"' not in line)
+    fewer = pathlib.Path(corral.folder) / "fewer"
+    fewer.write_text(kept)
+    fewer.chmod(0o600)
+    corral.reload({**corral.config, "api_keys_file": str(fewer),
+                   "tenants": [{"name": "acme", "max_running": 1, "verbs": ["chat"]}]})
+    assert corral.get("/api/version", "beta").status == 401
+    assert corral.get("/api/tags", "acme").status == 403
+    waiting = corral.open_chat("acme", tokens=1)
+    wait_for(lambda: corral.waiting() == 1, 3, "the lower limit")
+    for client in running:
+        answer = client.answer(timeout=10)
+        assert answer.end == "whole" and answer.lines[-1]["eval_count"] == 80
+        client.close()
+    assert waiting.answer().status == 200
+    waiting.close()
+    corral.wait_idle()
 
 
 @pytest.mark.long
