@@ -313,6 +313,23 @@ def test_s200_revocation_lists(stable, club, make_config, tmp_path, case):
         assert says in refused(corral, sim, club.context(club.acme))
 
 
+@pytest.mark.parametrize("revoked", [False, True])
+def test_s200_the_whole_chain_is_looked_up(stable, club, make_config, tmp_path, revoked):
+    """The list of the root names the authority between; that of the one between names nobody."""
+    middle = club.make.authority("between %s" % revoked, club.root)
+    leaf = club.member("below-%s" % revoked, middle, uri=[ACME])
+    folder = tmp_path / "crls"
+    folder.mkdir()
+    pki.Maker.crl(club.root, folder / "a", [middle] if revoked else [])
+    pki.Maker.crl(middle, folder / "b")
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.serve(club_config(make_config, club, [sim], tls={"client_crl_dir": str(folder)}))
+    if revoked:
+        assert "revoked" in refused(corral, sim, club.context(leaf))
+    else:
+        assert ask(corral, club.context(leaf)).status == 200
+
+
 def swap(folder, files):
     """What the kubelet does: a fresh folder, and `..data` renamed to point to it."""
     fresh = folder / (".." + os.urandom(4).hex())

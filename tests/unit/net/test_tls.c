@@ -109,6 +109,7 @@ START_TEST(ticket_keys_live_for_two_rotations)
     struct ticket_keys k;
     struct ticket_key first;
     struct ticket_key second;
+    struct ticket_key third;
     struct ticket_key found;
 
     ticket_keys_init(&k, 1000, 5000);
@@ -122,6 +123,8 @@ START_TEST(ticket_keys_live_for_two_rotations)
     ck_assert(!ticket_keys_find(&k, first.name, 7000, &found));
     ck_assert(ticket_keys_find(&k, second.name, 7000, &found));
     /* Nobody came for two periods: both are gone. */
+    ticket_keys_current(&k, 7000, &third);
+    ck_assert(!ticket_keys_find(&k, third.name, 9000, &found));
     ck_assert(!ticket_keys_find(&k, second.name, 9000, &found));
     ticket_keys_finish(&k);
 }
