@@ -132,8 +132,8 @@ def test_s311_the_measure_can_fail(stable, monkeypatch):
         judge(calm, during)
 
 
-def test_connections_that_come_and_go(town):
-    """S-315 in small: a thousand a second, each with a request without a credential."""
+def test_s315_connections_that_come_and_go(town):
+    """In small: a thousand a second, each with a request without a credential."""
     before = town.corral.fds()
     calm, during, seen = town.under(count=50, hold_s=0.02, per_s=1000,
                                     first="GET /api/version HTTP/1.1\r\nHost: localhost\r\n\r\n")
