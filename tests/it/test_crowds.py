@@ -16,7 +16,7 @@ import h1
 from harness import chat, program, wait_for
 
 LONG = os.environ.get("CORRAL_LONG") == "1"
-COUNT, SECONDS = (5000, 60) if LONG else (400, 3)
+COUNT, SECONDS = (5000, 60) if LONG else (400, 2)
 SLOTS = min(COUNT, 1000)
 GOOD, BAD = "127.0.0.2", ["127.0.1.%d" % i for i in range(1, 11)]
 HUGE = 100 * 1024 * 1024
@@ -53,7 +53,7 @@ class Town:
 
     def under(self, seconds=SECONDS, source=GOOD, arrived=1, **attack):
         """What the good client saw without and with the crowd, and what the crowd saw."""
-        calm = self.steady(1.5)
+        calm = self.steady(1)
         bad = crowd.start("crowd", nice=10, host=self.host, port=self.port, sources=BAD, **attack)
         try:
             wait_for(lambda: self.corral.metrics().sum("corral_open_connections") >= arrived, 60, "the crowd")
@@ -85,7 +85,7 @@ def town(stable, monkeypatch):
 
 
 def test_s304_slow_heads(town):
-    calm, during, seen = town.under(count=COUNT, arrived=MOST, more="X-A: b\r\n",
+    calm, during, seen = town.under(seconds=SECONDS + 1, count=COUNT, arrived=MOST, more="X-A: b\r\n",
                                     first="POST /api/chat HTTP/1.1\r\nHost: localhost\r\n")
     judge(calm, during)
     assert seen["ended"] >= COUNT * 0.9, "they were not cut"
@@ -93,7 +93,8 @@ def test_s304_slow_heads(town):
 
 
 def test_s305_slow_bodies(town):
-    calm, during, seen = town.under(count=COUNT, arrived=MOST, more=" ", first=town.post("beta", 100000))
+    calm, during, seen = town.under(seconds=SECONDS + 1, count=COUNT, arrived=MOST, more=" ",
+                                    first=town.post("beta", 100000))
     judge(calm, during)
     assert seen["ended"] >= COUNT * 0.9, "they were not cut"
     assert seen["age"] < HEAD_S + 3 and set(seen["answers"]) <= {"408", ""}
@@ -105,7 +106,7 @@ def test_s306_slow_reads(town):
     """A byte now and then of an answer without end: less than the floor, so it is cut."""
     at_rest = town.corral.rss()
     first = h1.post("/api/chat", chat("crowd", tokens=10 ** 8), town.corral.key("beta")).decode()
-    calm, during, seen = town.under(seconds=SECONDS + 3, count=COUNT, arrived=MOST, first=first, sip=True, every=0.5)
+    calm, during, seen = town.under(seconds=SECONDS + 4, count=COUNT, arrived=MOST, first=first, sip=True, every=0.5)
     judge(calm, during)
     assert sum(sim.stat("aborted") for sim in town.sims) > COUNT * 0.5, "they were not cut"
     assert town.corral.rss() - at_rest < COUNT * (1 + 1 + 4 + 18) * 1024 + 32 * 1024 * 1024
