@@ -49,7 +49,7 @@ def test_fifty_reloads_under_fifty_streams(stable):
 
 
 def test_a_reload_each_second_under_a_thousand_streams(stable):
-    reload_under_streams(stable, 1000, 600, 55, 1)
+    reload_under_streams(stable, 1000, 300, 25, 1)
 
 
 @pytest.mark.long
