@@ -205,7 +205,8 @@ def test_s359_the_wall_clock_jumps(stable, monkeypatch, tmp_path, jump):
     second.until(b'"done":false')
     waiting = corral.open_chat(tokens=2)
     wait_for(lambda: corral.waiting() == 1, 3, "a waiter")
-    idle = corral.client()
+    idle = corral.client().send(h1.get("/api/version", corral.key()))
+    assert idle.answer("GET").status == 200
     late = corral.client().send(b"GET / HTTP/1.1\r\n")
     began = time.monotonic()
     shim.jump(jump)
