@@ -120,7 +120,8 @@ def test_s306_slow_reads(town):
     """A byte now and then of an answer without end: less than the floor, so it is cut."""
     at_rest = town.corral.rss()
     first = h1.post("/api/chat", chat("crowd", tokens=10 ** 8), town.corral.key("beta")).decode()
-    calm, during, seen = town.under(seconds=SECONDS + 4, count=COUNT, arrived=MOST, first=first, sip=True, every=0.5)
+    calm, during, seen = town.under(seconds=SECONDS + 4, count=COUNT, arrived=MOST, first=first, sip=True,
+                                    every=0.5)
     judge(calm, during)
     assert sum(sim.stat("aborted") for sim in town.sims) > COUNT * 0.5, "they were not cut"
     assert town.corral.rss() - at_rest < COUNT * (1 + 1 + 4 + 18) * 1024 + 32 * 1024 * 1024
