@@ -375,6 +375,9 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     worker_touch(c->worker);
     if (c->state == CONN_HANDSHAKE) {
+        if (c->ssl != NULL && c->worker->handshake_steps++ >= WORKER_HANDSHAKE_STEPS) {
+            return; /* the descriptor stays readable: its turn comes, streams go first */
+        }
         handshake_step(c);
     }
     if (c->state == CONN_OPEN) {

@@ -132,6 +132,7 @@ static void flush_dirty(struct worker *w)
 void worker_run(struct worker *w)
 {
     while (!w->stop) {
+        w->handshake_steps = 0;
         event_base_loop(w->base, EVLOOP_ONCE);
         flush_dirty(w);
         if (w->on_turn != NULL) {

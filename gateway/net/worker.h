@@ -21,6 +21,7 @@
 enum {
     WORKER_SCRATCH_BYTES = 16 * 1024, /* one read takes at most this much */
     WORKER_CIPHER_BYTES = 20 * 1024,  /* first room for what TLS writes in one flush */
+    WORKER_HANDSHAKE_STEPS = 4,       /* of TLS in one turn, about a millisecond; the rest wait */
 };
 
 /** What another thread sends. Names a thing by numbers, never by pointer. */
@@ -49,6 +50,7 @@ struct worker {
     char *cipher;      /* owned; what TLS wrote in the current flush */
     size_t cipher_len;
     size_t cipher_capacity;
+    uint32_t handshake_steps; /* in this turn */
     pthread_t thread; /* set before worker_run; for "is it me?" */
     void *upper;      /* borrowed; what app/ hangs on it */
     void (*on_mail)(struct worker *w, const struct mail *mail);

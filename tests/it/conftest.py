@@ -44,11 +44,11 @@ def keyfile(tmp_path_factory):
 def make_config(keyfile):
     """make_config(sims, tenants={...}, **top-level keys) -> a configuration as a dict."""
 
-    def make(sims, tenants=None, slots=1, **more):
+    def make(sims, tenants=None, slots=1, protocols=("h2", "http/1.1"), **more):
         tenants = TENANTS if tenants is None else tenants
         config = {
             "listeners": [{"address": "127.0.0.1:%d" % harness.free_port(),
-                           "protocols": ["h2", "http/1.1"]}],
+                           "protocols": list(protocols)}],
             "workers": 2,
             "api_keys_file": keyfile.only(tenants),
             "tenants": [dict(settings, name=name) for name, settings in tenants.items()],

@@ -64,7 +64,7 @@ def target(tmp_path_factory, keyfile, make_config):
                {"issuer": "secret", "audience": ["corral"], "keys_file": str(folder / "secret")}]
     recorder = Recorder()
     with Stable(folder, keyfile.keys, make_config) as made:
-        corral = made.corral(recorder, slots=64, issuers=issuers, tenants={
+        corral = made.corral(recorder, slots=64, issuers=issuers, protocols=["http/1.1"], tenants={
             "acme": {}, "beta": {"models": ["embed*"]}})
         wait_for(lambda: corral.get("/api/tags").json["models"], 5, "the replica's models")
         print("seed of the splits: %d" % SEED)
