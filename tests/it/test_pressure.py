@@ -1,11 +1,13 @@
 """Slow readers: memory is bounded, the replica is slowed, nobody else notices (F23)."""
 
 import socket
+import struct
 import time
 
 import pytest
 
 import h1
+import h2
 from harness import chat, program, wait_for
 
 ENDLESS = 100000000
@@ -103,6 +105,53 @@ def test_s309_slow_readers(stable, monkeypatch):
 def test_s309_nine_thousand_five_hundred_slow_readers(stable, monkeypatch):
     """P-08: as many as 20,000 descriptors allow, two here and two for each."""
     slow_readers(stable, monkeypatch, 9500, 60, 240)
+
+
+def slow_streams(stable, monkeypatch, connections, settle, seconds):
+    """The same over HTTP/2, 100 streams a connection: a byte of window a second for each."""
+    monkeypatch.setenv("CORRAL", program("CORRAL_PLAIN"))
+    count = connections * 100
+    sims = [stable.sim("--tokens-per-s", "500", "--slots", "1000", "--chunk-bytes", "400").warm()
+            for _ in range(-(-count // 1000))]
+    corral = stable.corral(*sims, slots=1000, timeouts={"write_stall_s": 3600},
+                           tenants={"acme": {"max_running": count}})
+    at_rest = corral.rss()
+    wires = [h2.Connection(corral.address, timeout=60, window=2048) for _ in range(connections)]
+    for wire in wires:
+        wire.frame(h2.WINDOW, 0, 0, struct.pack(">I", (1 << 31) - 1 - 65535))
+        for _ in range(100):
+            wire.post("/api/chat", chat(tokens=ENDLESS), corral.key())
+    for wire in wires:
+        assert wire.until(lambda wire=wire: all(len(s.body) == 2048 for s in wire.streams.values()), 120)
+    samples = []
+    for _ in range(settle + seconds):
+        next_second = time.monotonic() + 1
+        for wire in wires:
+            wire.send(b"".join(h2.frame(h2.WINDOW, 0, stream, b"\0\0\0\1") for stream in wire.streams))
+        for wire in wires:
+            before = wire.streams[1].body
+            assert wire.until(lambda wire=wire, n=len(before): len(wire.streams[1].body) > n, 30)
+            assert not wire.goaways
+        samples.append(corral.rss())
+        time.sleep(max(0, next_second - time.monotonic()))
+    slope = per_minute(samples[settle:])
+    print("%d slow streams on %d connections: %.1f KiB each, at most %d MiB in all, %+d KiB a minute" % (
+        count, connections, (samples[-1] - at_rest) / count / 1024, max(samples) >> 20, slope / 1024))
+    allowed = corral.config["workers"] * 1024 * 1024 + connections * 48 * 1024 + count * (1 + 4 + 18) * 1024
+    assert max(samples) - at_rest < allowed, (max(samples) - at_rest, allowed)
+    assert slope < 1024 * 1024
+    for wire in wires:
+        wire.close()
+    corral.wait_idle(60)
+
+
+def test_s308_slow_streams(stable, monkeypatch):
+    slow_streams(stable, monkeypatch, 5, 3, 6)
+
+
+@pytest.mark.long
+def test_s308_ten_thousand_slow_streams(stable, monkeypatch):
+    slow_streams(stable, monkeypatch, 100, 60, 60)
 
 
 def test_a_slow_reader_gets_every_byte(stable):
