@@ -7,6 +7,7 @@
 enum {
     LINGER_MS = 1000,         /* for the rest of a request that is answered already ... */
     LINGER_BYTES = 64 * 1024, /* ... and how much of it is read */
+    OUT_SUM_MAX_BYTES = 4 * 1024 * 1024, /* of answers that wait; above it no stream is begun */
 };
 
 static const struct client_ops client_ops;
@@ -19,6 +20,7 @@ static struct h2_request *request_of(struct h2_stream *st)
 static void forget_waiting(struct h2_request *r)
 {
     list_unlink(&r->of_waiting);
+    r->server->out_bytes -= block_len(r->out);
     block_release(&r->server->conn->worker->blocks, &r->out);
 }
 
@@ -45,6 +47,10 @@ void h2_request_end_lingering(struct h2_request *r)
 static struct h2_stream *create_request(void *owner)
 {
     struct h2_server *h = owner;
+
+    if (h->out_bytes > OUT_SUM_MAX_BYTES) {
+        return NULL; /* answers that nobody reads */
+    }
     struct h2_request *r = xcalloc(1, sizeof(*r));
 
     r->server = h;
@@ -89,9 +95,11 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     }
 }
 
-static void on_refused(void *owner, struct h2_stream *st, enum corral_err why)
+static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, bool is_head)
 {
     struct h2_server *h = owner;
+
+    request_of(st)->is_head = is_head;
     struct client_info info = server_client(h->server, &client_ops, request_of(st));
 
     exchange_refuse(h->front->engine, &info, why);
@@ -110,7 +118,7 @@ static void on_body(void *owner, struct h2_stream *st, struct slice bytes)
 
     if (r->exchange != NULL && r->wants_body) {
         exchange_body(r->exchange, bytes);
-    } else if (r->linger_until_ms != 0) {
+    } else {
         r->lingered_bytes += bytes.len;
         if (r->lingered_bytes > LINGER_BYTES) {
             h2_request_end_lingering(r);
@@ -134,6 +142,7 @@ static void on_early_answer(void *owner, struct h2_stream *st)
     struct h2_request *r = request_of(st);
 
     r->linger_until_ms = h2_server_now_ms(h) + LINGER_MS;
+    list_unlink(&r->of_waiting);
     list_push_back(&h->lingering, &r->of_waiting);
 }
 
@@ -151,6 +160,7 @@ static void taken(void *owner, struct h2_stream *st, size_t len)
     struct h2_request *r = request_of(st);
 
     block_consume(&h->conn->worker->blocks, &r->out, len);
+    h->out_bytes -= len;
     r->taken_bytes += len;
     if (r->out != NULL) {
         return;
@@ -235,7 +245,11 @@ static enum corral_err client_write(void *client, struct slice bytes)
         h2_stream_wake(h->session, &r->stream);
         conn_want_flush(h->conn);
     }
-    return block_append(&h->conn->worker->blocks, &r->out, bytes);
+    enum corral_err err = block_append(&h->conn->worker->blocks, &r->out, bytes);
+    if (err == CE_OK) {
+        h->out_bytes += bytes.len;
+    }
+    return err;
 }
 
 /* At the end of the turn: what other streams of this connection have then goes in the same send. */
@@ -249,6 +263,10 @@ static void client_finish(void *client)
 
     r->exchange = NULL;
     r->ended = true;
+    if (r->stream.has_body && r->out == NULL) {
+        list_unlink(&r->of_waiting);
+        list_push_back(&r->server->waiting, &r->of_waiting); /* the end alone may need a window */
+    }
     h2_stream_wake(r->server->session, &r->stream);
     conn_want_flush(r->server->conn);
 }

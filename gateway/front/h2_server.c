@@ -29,9 +29,12 @@ static void rearm(struct h2_server *h)
 {
     bool in_head = h2_session_in_head(h->session);
 
-    h->head_since_ms = !in_head                ? 0
-                       : h->head_since_ms == 0 ? h2_server_now_ms(h)
-                                               : h->head_since_ms;
+    if (!in_head) {
+        h->head_since_ms = 0;
+    } else if (h->head_since_ms == 0 || h->head_stream != h2_session_last_stream(h->session)) {
+        h->head_since_ms = h2_server_now_ms(h);
+        h->head_stream = h2_session_last_stream(h->session);
+    }
     if (in_head || !h2_session_is_settled(h->session) || !list_empty(&h->waiting) ||
         !list_empty(&h->lingering) || h->stall.since_ms != 0 || h->refuse_at_ms != 0) {
         arm(h, ALARM_TICK, TICK_MS);
@@ -248,6 +251,9 @@ static void on_client_flush(struct conn *c)
     }
     look_at_age(h);
     block_waiting(h);
+    if (h->write_failed) {
+        fail(h, CE_NO_MEMORY);
+    }
     if (h->write_failed || h2_session_is_over(h->session)) {
         conn_finish(c);
         return;

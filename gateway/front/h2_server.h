@@ -32,8 +32,10 @@ struct h2_server {
     struct stall stall;
     uint64_t began_ms;
     uint64_t head_since_ms; /* 0: no head is on its way */
+    int32_t head_stream;    /* whose head that is */
     uint64_t refuse_at_ms;  /* 0: not draining */
     enum corral_err fault;  /* why it ends; told already */
+    size_t out_bytes;       /* sum of h2_request.out */
     bool told_worn_out;
     bool write_failed;
 };

@@ -55,7 +55,7 @@ static void on_first_open(struct conn *c)
     struct server *s = c->owner;
 
     s->certificate = tls_conn_peer_names(c);
-    if (tls_conn_chose_h2(c)) {
+    if (tls_conn_chose_h2(c) || !c->offers_h1) {
         h2_server_start(s);
     } else {
         h1_server_start(s);
@@ -71,7 +71,6 @@ static size_t on_first_data(struct conn *c, struct slice bytes)
     bool alike = memcmp(bytes.ptr, preface.ptr, len) == 0;
 
     if (alike && len < preface.len) {
-        set_deadline(s, timeouts(s)->head_s * 1000);
         return 0;
     }
     if (alike) {

@@ -55,14 +55,14 @@ struct h2_stream {
 
 /** `owner` is that of h2_session_create. */
 struct h2_events {
-    /** Memory for a stream; the front's. Never NULL. */
+    /** Memory for a stream; the front's. NULL: not now, the stream is refused. */
     struct h2_stream *(*create)(void *owner);
     /** Gone: ended on both sides, or reset by one. */
     void (*on_gone)(void *owner, struct h2_stream *st);
     /** A whole head that keeps every rule. Its slices live during the call. */
     void (*on_request)(void *owner, struct h2_stream *st, const struct http_request *request);
     /** A head that breaks a rule and can be answered. */
-    void (*on_refused)(void *owner, struct h2_stream *st, enum corral_err why);
+    void (*on_refused)(void *owner, struct h2_stream *st, enum corral_err why, bool is_head);
     /** A head or frame that nghttp2 has answered with a reset itself. */
     void (*on_malformed)(void *owner, enum corral_err why);
     void (*on_body)(void *owner, struct h2_stream *st, struct slice bytes);
@@ -118,8 +118,10 @@ bool h2_session_is_settled(const struct h2_session *s);
 /** The number for a connection's life that the client has reached, or CE_OK. */
 enum corral_err h2_session_worn_out(const struct h2_session *s);
 
-/** Whether a head is on its way: HEADERS without END_HEADERS. */
+/** Whether a head is on its way: HEADERS that is not whole or lacks END_HEADERS. */
 bool h2_session_in_head(const struct h2_session *s);
+/** The highest stream that the client has opened. */
+int32_t h2_session_last_stream(const struct h2_session *s);
 
 /** RFC 9113 section 6.8: announce the end (last stream 2^31-1), then name the last stream. */
 void h2_session_announce_end(struct h2_session *s);

@@ -101,12 +101,14 @@ static enum corral_err judge_gone(struct h2_guard *g, const struct h2_settings *
                                   const struct h2_frame *f)
 {
     const struct h2_gone *gone = find_gone(g, f->stream);
-    bool is_refused = g->accept_until != 0 && f->stream > g->accept_until;
 
-    if (is_refused || (gone != NULL && gone->reset_by_us)) {
+    if (f->stream > g->accept_until || (gone != NULL && gone->reset_by_us)) {
         return h2_guard_spend(g, limits, H2_STALE);
     }
-    return gone == NULL && f->type == NGHTTP2_HEADERS ? CE_H2_STREAM_ID : CE_H2_STREAM_CLOSED;
+    if (gone == NULL && f->type == NGHTTP2_DATA) {
+        return h2_guard_spend(g, limits, H2_STALE); /* so long gone that it is forgotten */
+    }
+    return gone == NULL ? CE_H2_STREAM_ID : CE_H2_STREAM_CLOSED;
 }
 
 static enum corral_err judge_head(struct h2_guard *g, const struct h2_settings *limits,
@@ -116,6 +118,12 @@ static enum corral_err judge_head(struct h2_guard *g, const struct h2_settings *
 
     if (is_clients && f->stream > g->last_stream) {
         g->last_stream = f->stream;
+        if (f->stream > g->accept_until) { /* decoded for HPACK's sake, for nobody */
+            enum corral_err err = h2_guard_spend(g, limits, H2_STALE);
+            if (err != CE_OK) {
+                return err;
+            }
+        }
     } else if (is_clients && !is_live) {
         enum corral_err err = judge_gone(g, limits, f);
         if (err != CE_OK) {

@@ -52,7 +52,7 @@ struct h2_guard {
     struct h2_gone recent[H2_RECENT]; /* a ring */
     uint32_t recent_next;
     int32_t last_stream;   /* the highest that the client has opened */
-    int32_t accept_until;  /* the last stream that our GOAWAY named; 0: none was sent */
+    int32_t accept_until;  /* the last stream that our GOAWAY named; INT32_MAX: none was sent */
     uint32_t update_grace; /* WINDOW_UPDATEs earned by DATA frames of ours */
     uint32_t continuations;
     uint64_t now_us;

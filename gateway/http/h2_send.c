@@ -41,7 +41,7 @@ static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t
     s->sink.write(s->sink.arg, slice_of(waiting.ptr, len));
     s->events->taken(s->owner, st, len);
     h2_guard_sent_data(&s->guard);
-    return 0;
+    return s->sink.room(s->sink.arg) ? 0 : NGHTTP2_ERR_PAUSE;
 }
 
 /* An answer that is complete before its request: RFC 9113 section 8.1. */
@@ -156,9 +156,9 @@ void h2_session_refuse_new(struct h2_session *s)
 {
     if (!s->refusing) {
         s->refusing = true;
-        must(nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE,
-                                   nghttp2_session_get_last_proc_stream_id(s->ng), NGHTTP2_NO_ERROR,
-                                   NULL, 0));
+        s->guard.accept_until = nghttp2_session_get_last_proc_stream_id(s->ng);
+        must(nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, s->guard.accept_until,
+                                   NGHTTP2_NO_ERROR, NULL, 0));
     }
 }
 

@@ -44,18 +44,20 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     struct h2_session *s = arg;
 
     h2_head_give(s->room, s->head); /* of a block that was broken off */
-    s->head = h2_head_take(s->room);
+    s->head = NULL;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
+        s->head = h2_head_take(s->room);
         return 0;
     }
-    if (s->streams >= s->limits.max_streams) {
+    struct h2_stream *st = s->streams < s->limits.max_streams ? s->events->create(s->owner) : NULL;
+
+    if (st == NULL) {
         nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
                                   NGHTTP2_REFUSED_STREAM);
         h2_guard_forget(&s->guard, frame->hd.stream_id, true);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
-    struct h2_stream *st = s->events->create(s->owner);
-
+    s->head = h2_head_take(s->room);
     *st = (struct h2_stream){.id = frame->hd.stream_id};
     s->streams++;
     nghttp2_session_set_stream_user_data(ng, st->id, st);
@@ -92,13 +94,15 @@ static void on_request_head(struct h2_session *s, struct h2_stream *st, bool end
 {
     enum corral_err err = h2_head_finish(s->head, s->is_tls, ended);
 
-    if (s->refusing) {
+    if (st->id > s->guard.accept_until) {
         return; /* beyond the last stream that we named; nghttp2 ignores it */
     }
     if (err == CE_OK) {
         s->events->on_request(s->owner, st, &s->head->request);
     } else {
-        s->events->on_refused(s->owner, st, err);
+        bool is_head = slice_eq_str(s->head->request.method, "HEAD");
+
+        s->events->on_refused(s->owner, st, err, is_head);
     }
 }
 
@@ -173,7 +177,8 @@ static int on_stream_close(nghttp2_session *ng, int32_t id, uint32_t code, void 
     if (st == NULL) {
         return 0;
     }
-    h2_guard_forget(&s->guard, id, st->reset_sent && !st->request_ended);
+    h2_guard_forget(&s->guard, id,
+                    (st->reset_sent && !st->request_ended) || id > s->guard.accept_until);
     s->streams--;
     nghttp2_session_set_stream_user_data(ng, id, NULL);
     s->events->on_gone(s->owner, st);
@@ -238,6 +243,7 @@ struct h2_session *h2_session_create(struct h2_room *room, const struct h2_setti
     s->owner = owner;
     s->is_tls = is_tls;
     s->preface_left = H2_PREFACE_BYTES;
+    s->guard.accept_until = INT32_MAX;
     if (nghttp2_session_server_new2(&s->ng, room->callbacks, s, room->option) != 0 ||
         nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, ours, ARRAY_LEN(ours)) != 0 ||
         nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0,
@@ -394,5 +400,10 @@ bool h2_session_is_settled(const struct h2_session *s)
 
 bool h2_session_in_head(const struct h2_session *s)
 {
-    return s->guard.in_head;
+    return s->guard.in_head || (s->frame_left > 0 && s->head_bytes[3] == NGHTTP2_HEADERS);
+}
+
+int32_t h2_session_last_stream(const struct h2_session *s)
+{
+    return s->guard.last_stream;
 }

@@ -13,6 +13,7 @@ import pytest
 
 import crowd
 import h1
+import h2
 from harness import chat, program, wait_for
 
 LONG = os.environ.get("CORRAL_LONG") == "1"
@@ -185,3 +186,34 @@ def test_large_bodies_that_are_read(town):
     town.corral.wait_idle()
     wait_for(lambda: town.corral.metrics().sum("corral_body_bytes") == 0, 5, "the bodies' end")
     assert time.monotonic() - began < 6
+
+
+def h2_head(stream, end=True):
+    """HEADERS of a GET without Huffman or tables: every byte is below 0x80."""
+    block = b"".join(b"\0" + bytes([len(n)]) + n + bytes([len(v)]) + v for n, v in (
+        (b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/"), (b":authority", b"localhost")))
+    return h2.frame(h2.HEADERS, 5 if end else 4, stream, block)
+
+
+HELLO = h2.PREFACE + h2.settings() + h2.frame(h2.SETTINGS, h2.ACK)
+H2_FLOODS = {
+    "ping": h2.frame(h2.PING, 0, 0, b"12345678") * 1000,
+    "rapid reset": b"".join(h2_head(i) + h2.frame(h2.RST, 0, i, b"\0\0\0\x08") for i in range(1, 127, 2)),
+    "requests": b"".join(h2_head(i) for i in range(1, 127, 2)),
+    "continuation": h2.frame(h2.HEADERS, 0, 1, b"\0\x01a\x01b") + h2.frame(h2.CONTINUATION, 0, 1) * 9,
+}
+
+
+@pytest.mark.parametrize("name", H2_FLOODS)
+def test_p04_floods_inside_http2(town, name):
+    """P-03, P-04: hundreds of connections that flood and come again as soon as they are cut off."""
+    at_rest = town.corral.rss()
+    calm, during, seen = town.under(count=100, arrived=20, every=0.05, hold_s=1,
+                                    first=(HELLO + H2_FLOODS[name]).decode("ascii"),
+                                    more=H2_FLOODS[name].decode("ascii"))
+    judge(calm, during)
+    ended = town.corral.metrics().sum("corral_http2_ended_total")
+    assert name == "requests" or ended > 100, "they were not cut off"
+    assert seen["opened"] > 100
+    assert town.corral.rss() - at_rest < 64 * 1024 * 1024  # blocks that are kept for the next
+    town.corral.wait_idle()

@@ -13,6 +13,7 @@ import pytest
 
 import h1
 import h2
+import recorder
 from harness import chat, wait_for
 
 KEY = "authorization"
@@ -791,3 +792,114 @@ def test_a_chunk_is_one_frame_and_the_last_one_ends_the_stream(stable):
         answer = c.answer(stream)
         assert all(chunk.endswith(b"}\n") for chunk in answer.chunks)
         assert len(answer.chunks) > 5 and all(answer.chunks), "no empty frame at the end"
+
+
+# ---- what a review by fresh eyes found ----
+
+def test_a_head_whose_payload_never_comes(stable):
+    corral = stable.corral(stable.sim(), timeouts={"head_s": 1})
+    with wired(corral) as c:
+        c.send(h2.frame(h2.HEADERS, 5, 1, c.block_of(c.fields()))[:9])
+        assert c.wait_goaway() == h2.CALM and c.wait_end() in ("fin", "rst")
+
+
+def test_requests_on_their_way_at_a_goaway_cut_nobody(stable):
+    corral = stable.corral(stable.sim("--tokens-per-s", "30", "--slots", "4").warm(), slots=4)
+    with wired(corral) as c:
+        kept = c.post("/api/chat", chat(tokens=60), corral.key())
+        assert c.until(lambda: c.stream(kept).chunks)
+        for _ in range(50):
+            c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+        assert c.wait_goaway() == h2.NO_ERROR
+        c.post("/api/chat", chat(tokens=2), corral.key())
+        assert c.answer(kept).end == "whole", c.goaways
+
+
+def test_streams_beyond_a_goaway_are_counted(stable):
+    corral = stable.corral(stable.sim("--tokens-per-s", "10").warm(), http2={"resets_before_response": 1})
+    with wired(corral) as c:
+        kept = c.post("/api/chat", chat(tokens=1000), corral.key())
+        assert c.until(lambda: c.stream(kept).chunks)
+        c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+        assert c.wait_goaway() == h2.NO_ERROR
+        for _ in range(5000):
+            c.headers(c.fields())
+        cut(corral, c, reason="h2_stale_frames")
+
+
+def test_an_end_without_a_window_is_a_stall(stable):
+    """The last byte used up the window; the end comes later, in a frame of its own."""
+    line = b'{"model":"tiny","message":{"role":"assistant","content":"x"},"done":true,"done_reason":"stop"}\n'
+
+    def reply(sock):
+        sock.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n\r\n"
+                     b"%x\r\n%s\r\n" % (len(line), line))
+        time.sleep(0.3)
+        sock.sendall(b"0\r\n\r\n")
+    replica = recorder.Recorder()
+    replica.reply = reply
+    corral = stable.corral(replica, timeouts={"write_stall_s": 1})
+    with wired(corral, window=65535, own={h2.INITIAL_WINDOW: len(line)}) as c:
+        stream = c.post("/api/chat", chat(), corral.key())
+        assert c.until(lambda: c.stream(stream).over, 8)
+        assert c.stream(stream).body == line
+    replica.close()
+
+
+def test_a_head_that_is_split_by_the_last_goaway(stable):
+    corral = stable.corral(stable.sim(), timeouts={"drain_s": 8})
+    with wired(corral) as c:
+        other = c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False)
+        assert ping(c)
+        corral.process.terminate()
+        assert c.until(lambda: c.goaways)
+        stream = c.take_id()
+        data = h2.frame(h2.HEADERS, 5, stream, c.block_of(c.fields()))
+        c.send(data[:-3])
+        assert c.until(lambda: len(c.goaways) == 2)
+        c.send(data[-3:])
+        c.rst(other)
+        c.until(lambda: c.stream(stream).over or c.raw.end, 6)
+        assert c.goaways[1][0] < stream or c.stream(stream).over
+
+
+def test_late_bytes_of_many_early_answers_cut_nobody(stable):
+    corral = stable.corral(stable.sim("--tokens-per-s", "30").warm())
+    with wired(corral) as c:
+        kept = c.post("/api/chat", chat(tokens=100), corral.key())
+        assert c.until(lambda: c.stream(kept).chunks)
+        late = [c.headers(c.fields("POST", "/api/chat"), end=False) for _ in range(80)]
+        assert c.until(lambda: all(hasattr(c.stream(s), "reset") for s in late), 6)
+        for stream in late:
+            c.frame(h2.DATA, 0, stream, b"late")
+        assert c.answer(kept).end == "whole", c.goaways
+
+
+def test_output_is_made_as_it_is_taken(stable, monkeypatch):
+    """80 large answers that nobody reads, then reset: what is on its way is bounded."""
+    monkeypatch.setattr(recorder, "MODELS", tuple("model-with-some-name-%d" % i for i in range(1500)))
+    replica = recorder.Recorder()
+    corral = stable.corral(replica)
+    wait_for(lambda: len(corral.get("/api/tags").body) > 100000, 8, "a large answer")
+    with h2.Connection(corral.address, rcvbuf=65536) as c:
+        assert c.until(lambda: c.peer and c.acked)
+        streams = [c.take_id() for _ in range(80)]
+        c.send(b"".join(h2.frame(h2.HEADERS, 5, s, c.block_of(
+            c.fields("GET", "/api/tags", [(KEY, "Bearer " + corral.key())]))) for s in streams))
+        time.sleep(0.5)
+        for stream in streams:
+            c.rst(stream)
+        c.frame(h2.PING, 0, 0, b"12345678")
+        c.until(lambda: c.pings or c.raw.end, 10)
+        assert sum(len(s.body) for s in c.streams.values()) < 8 << 20
+    replica.close()
+    served_by_any = h1.ask(corral.address, h1.get("/"))
+    assert served_by_any.status == 200
+
+
+def test_a_refused_head_has_no_body(shared):
+    corral, _ = shared
+    with wired(corral) as c:
+        stream = c.headers(c.fields("HEAD", authority="a@localhost"))
+        answer = c.answer(stream)
+        assert (answer.status, answer.body) == (400, b"")

@@ -95,7 +95,7 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     }
 }
 
-static void on_refused(void *owner, struct h2_stream *st, enum corral_err why)
+static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, bool is_head)
 {
     struct h2_peer *p = owner;
 
