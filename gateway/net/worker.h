@@ -51,8 +51,8 @@ struct worker {
     size_t cipher_len;
     size_t cipher_capacity;
     uint32_t handshake_steps; /* in this turn */
-    pthread_t thread; /* set before worker_run; for "is it me?" */
-    void *upper;      /* borrowed; what app/ hangs on it */
+    pthread_t thread;         /* set before worker_run; for "is it me?" */
+    void *upper;              /* borrowed; what app/ hangs on it */
     void (*on_mail)(struct worker *w, const struct mail *mail);
     void (*on_turn)(struct worker *w); /* end of a turn; may be NULL */
     atomic_uint connections;           /* open client connections; written by this worker only */
