@@ -16,6 +16,7 @@
 
 #include "app/sandbox.h"
 #include "base/mem.h"
+#include "base/pages.h"
 #include "config/load.h"
 #include "config/settings.h"
 #include "unit.h"
@@ -153,6 +154,21 @@ static int try_mapped_code(void)
     return m == MAP_FAILED ? errno : 0;
 }
 
+/* What HTTP/2 connections make their frames in. */
+static int try_pages(void)
+{
+    struct pages *p = pages_create(20480);
+    char *slot = pages_take(p);
+
+    if (slot == NULL) {
+        return errno;
+    }
+    slot[0] = 'x';
+    pages_give(p, slot);
+    pages_destroy(p);
+    return 0;
+}
+
 static int try_raw_socket(void)
 {
     return result_of(socket(AF_PACKET, SOCK_RAW, 0));
@@ -241,6 +257,7 @@ static const struct {
     {"thread", try_thread, 0, 0},
     {"executable memory", try_executable_memory, EPERM, 0},
     {"mapped code", try_mapped_code, EPERM, 0},
+    {"untouched pages", try_pages, 0, 0},
     {"raw socket", try_raw_socket, EPERM, 0},
     {"setuid", try_root, EPERM, 0},
     {"/etc/passwd", try_passwd, EACCES, 1},

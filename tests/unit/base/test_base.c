@@ -1,4 +1,6 @@
 #include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include "base/arena.h"
@@ -7,6 +9,7 @@
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/list.h"
+#include "base/pages.h"
 #include "base/slice.h"
 #include "base/utf8.h"
 #include "base/word.h"
@@ -149,6 +152,64 @@ START_TEST(arenas_begin_where_they_are_told)
     ck_assert_ptr_null(a.blocks);
     ck_assert_ptr_nonnull(arena_alloc(&a, 1)); /* empty, and usable again */
     arena_finish(&a);
+}
+END_TEST
+
+static int resident_pages(void *slot)
+{
+    unsigned char resident[5];
+    int count = 0;
+
+    ck_assert_int_eq(mincore(slot, sizeof(resident) * 4096, resident), 0);
+    for (size_t i = 0; i < sizeof(resident); i++) {
+        count += resident[i] & 1;
+    }
+    return count;
+}
+
+/* More slots than the first region has; each costs the one page that is written. */
+START_TEST(pages_cost_what_is_touched)
+{
+    enum { SLOTS = 1000 };
+    struct pages *p = pages_create(5 * 4096);
+    char *slots[SLOTS];
+
+    for (int i = 0; i < SLOTS; i++) {
+        slots[i] = pages_take(p);
+        ck_assert_ptr_nonnull(slots[i]);
+        ck_assert_int_eq(resident_pages(slots[i]), 0);
+        slots[i][0] = 'x';
+        ck_assert_int_eq(resident_pages(slots[i]), 1);
+    }
+    for (int i = 0; i < SLOTS; i++) {
+        pages_give(p, slots[i]);
+        ck_assert_int_eq(resident_pages(slots[i]), 0);
+    }
+    char *again = pages_take(p);
+
+    ck_assert_ptr_eq(again, slots[SLOTS - 1]);
+    ck_assert_int_eq(again[0], 0);
+    pages_destroy(p);
+}
+END_TEST
+
+START_TEST(pages_know_their_slots)
+{
+    struct pages *p = pages_create(20000);
+    struct pages *other = pages_create(20000);
+    void *stranger = aligned_alloc(4096, 4096);
+
+    ck_assert(!pages_own(p, stranger));
+    char *slot = pages_take(p);
+
+    memset(slot, 1, 20000);
+    ck_assert(pages_own(p, slot) && !pages_own(other, slot));
+    ck_assert(!pages_own(p, slot + 1) && !pages_own(p, slot + 4096) && !pages_own(p, stranger));
+    ck_assert(!pages_own(p, NULL));
+    free(stranger);
+    pages_destroy(p);
+    pages_destroy(other);
+    pages_destroy(NULL);
 }
 END_TEST
 
@@ -301,6 +362,8 @@ static Suite *base_suite(void)
     tcase_add_test(tc, base64url_has_one_spelling);
     tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);
     tcase_add_test(tc, arenas_begin_where_they_are_told);
+    tcase_add_test(tc, pages_cost_what_is_touched);
+    tcase_add_test(tc, pages_know_their_slots);
     tcase_add_test(tc, lists_unlink_twice);
     tcase_add_test(tc, numbers_are_written_as_printf_does);
     tcase_add_test(tc, words_tell_their_first_byte);
