@@ -32,6 +32,7 @@ struct h2_room {
     nghttp2_session_callbacks *callbacks; /* owned */
     nghttp2_option *option;               /* owned */
     struct h2_head *heads;                /* owned; free ones */
+    struct pages *frames;                 /* owned; h2_memory.h */
 };
 
 struct h2_session {
