@@ -45,8 +45,8 @@ def ask(url, headers=None, data=None, tries=50):
 class Gateway:
     """One running gateway. `direct` is none at all: the upstream itself."""
 
-    def __init__(self, herd, name, clear, tls, arguments):
-        self.name, self.clear, self.tls, self.process = name, clear, tls, None
+    def __init__(self, herd, name, clear, tls, arguments, h2c=0):
+        self.name, self.clear, self.tls, self.h2c, self.process = name, clear, tls, h2c, None
         self.log = herd.work / f"{name}-{clear}.log"
         if arguments:
             with open(self.log, "ab") as log:
@@ -75,7 +75,7 @@ class Herd:
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="corral-bench-"))
         self.gateways = []
         self.binaries = machine.install({"haproxy": "haproxy", "nginx-light": "nginx", "wrk": "wrk",
-                                         "openssl": "openssl"})
+                                         "openssl": "openssl", "nghttp2-client": "h2load"})
         self.binaries["envoy"] = machine.install_envoy()
         os.environ["OPENSSL_CONF"] = str(PEERS / "openssl-client.cnf")
         self.make_credentials()
@@ -139,22 +139,23 @@ class Herd:
     def start(self, name):
         if name == "direct":
             return Gateway(self, name, self.upstream, 0, None)
-        clear, tls = machine.free_port(), 0 if name == "floor" else machine.free_port()
+        clear, tls, h2c = machine.free_port(), 0 if name == "floor" else machine.free_port(), machine.free_port()
+        ports = {"CLEAR": clear, "TLS": tls, "H2C": h2c}
         binary = self.binaries.get(name)
         if name == "floor":
             arguments = [BUILD / "bench/bench-relay", clear, self.upstream]
         elif name.startswith("corral"):
-            arguments = [CORRAL, "serve", self.configure("corral.yaml", CLEAR=clear, TLS=tls, METRICS=machine.free_port(),
-                                                         WORKERS=2 if name == "corral2" else 1)]
+            arguments = [CORRAL, "serve", self.configure("corral.yaml", METRICS=machine.free_port(),
+                                                         WORKERS=2 if name == "corral2" else 1, **ports)]
         elif name == "haproxy":
-            arguments = [binary, "-db", "-f", self.configure("haproxy.cfg", CLEAR=clear, TLS=tls)]
+            arguments = [binary, "-db", "-f", self.configure("haproxy.cfg", **ports)]
         elif name == "nginx":
             arguments = [binary, "-p", self.work, "-g", "daemon off;", "-c",
-                         self.configure("nginx.conf", CLEAR=clear, TLS=tls)]
+                         self.configure("nginx.conf", **ports)]
         else:
             arguments = [binary, "--concurrency", 1, "--disable-hot-restart", "-l", "warning", "-c",
-                         self.configure("envoy.yaml", CLEAR=clear, TLS=tls)]
-        gateway = Gateway(self, name, clear, tls, arguments)
+                         self.configure("envoy.yaml", **ports)]
+        gateway = Gateway(self, name, clear, tls, arguments, h2c)
         ask(f"http://127.0.0.1:{clear}/api/chat", {"Authorization": f"Bearer {self.tokens['hs256', 'bench']}",
                                                    "Host": "localhost"}, body(False, 1).encode())
         if name not in ("floor", "nginx"):

@@ -1,23 +1,23 @@
 /*
- * load.c: the load that ./dev bench puts on a gateway. One thread, raw epoll, HTTP/1.1, clear or
- * TLS 1.3.
+ * load.c: the load that ./dev bench puts on a gateway. One thread, raw epoll, clear or TLS 1.3;
+ * HTTP/1.1, or with --h2-streams (streams and hold) HTTP/2.
  *
- * paced       requests by a Poisson schedule over N connections (open loop): each is due whether or
- * not earlier ones came back, and its latency counts from when it was due streams     one endless
- * answer on each of N connections: its lines, and the delay from the stamp in each hold        N
- * connections at rest, after one whole answer or (--streaming) in the middle of one; until stdin
- * ends handshakes  full TLS handshakes one after another, each closed in order
+ * paced: requests by a Poisson schedule over N connections (open loop): each is due whether or not
+ * earlier ones came back, and its latency counts from when it was due
+ *
+ * streams: one endless answer on each of N connections (HTTP/2: on each stream of each): its lines,
+ * and the delay from the stamp in each
+ *
+ * hold: N connections at rest, after one whole answer or (--streaming) in the middle of one; until
+ * stdin ends
+ *
+ * handshakes: full TLS handshakes one after another, each closed in order
  *
  * Prints "begin" and "end" around what is to be measured, so that what sets it up is left out, then
  * one JSON object.
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <math.h>
-#include <netinet/tcp.h>
-#include <openssl/ssl.h>
-#include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,10 +25,11 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { HEAD_MAX = 4096, SAMPLES_MAX = 1 << 24, EVENTS = 256, HOLD_AHEAD = 100 };
+#include "load.h"
+
+enum { HEAD_MAX = 4096, HOLD_AHEAD = 100 };
 
 enum step { STEP_REST, STEP_HEAD, STEP_BODY, STEP_STREAM };
 
@@ -43,72 +44,10 @@ struct conn {
     char head[HEAD_MAX + 1];
 };
 
-struct load {
-    const char *mode;
-    int port;
-    bool tls;
-    bool streaming;
-    const char *body;
-    const char *token;
-    unsigned count;
-    double rate;
-    double seconds;
-    double ramp;
-    SSL_CTX *ctx;
-    char *request;
-    size_t request_len;
-    int epoll_fd;
-    struct conn *conns;
-    uint64_t *due; /* ring of requests that wait for a free connection */
-    uint64_t due_in;
-    uint64_t due_out;
-    uint32_t *samples; /* ns / 100 */
-    size_t sample_count;
-    uint64_t lines;
-    bool measuring;
-};
-
-static void fail(const char *what)
-{
-    fprintf(stderr, "load: %s (%s)\n", what, strerror(errno));
-    exit(1);
-}
-
-static uint64_t now_ns(clockid_t clock)
-{
-    struct timespec ts;
-
-    clock_gettime(clock, &ts);
-    return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-static void note(struct load *l, uint64_t ns)
-{
-    if (l->measuring && l->sample_count < SAMPLES_MAX) {
-        l->samples[l->sample_count++] = (uint32_t)(ns / 100 < UINT32_MAX ? ns / 100 : UINT32_MAX);
-    }
-}
-
-/* Connects and shakes hands, blocking. */
 static void conn_open(struct load *l, struct conn *c)
 {
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->port)};
-    int one = 1;
-
-    addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
-        fail("connect");
-    }
-    setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    c->fd = load_connect(l, &c->ssl);
     c->step = STEP_REST;
-    if (l->tls) {
-        c->ssl = SSL_new(l->ctx);
-        SSL_set_fd(c->ssl, c->fd);
-        if (SSL_connect(c->ssl) != 1) {
-            fail("handshake");
-        }
-    }
 }
 
 static void conn_close(struct conn *c)
@@ -132,54 +71,11 @@ static void conn_ask(struct load *l, struct conn *c)
                                : send(c->fd, l->request, l->request_len, MSG_NOSIGNAL);
 
     if (n != (ssize_t)l->request_len) {
-        fail("send");
+        load_fail("send");
     }
     c->step = STEP_HEAD;
     c->head_len = 0;
     c->last = 0;
-}
-
-/*
- * created_at is UTC with at least six decimals; only the time of day is looked at. A stamp in which
- * a gateway began a new chunk is left out.
- */
-static void note_stamp(struct load *l, const char *at, uint64_t here_ns)
-{
-    const uint64_t day_ns = 86400000000000u;
-    static const int places[] = {11, 12, 14, 15, 17, 18, 20, 21, 22, 23, 24, 25};
-    static const uint64_t weights_us[] = {36000000000u, 3600000000u, 600000000u, 60000000u,
-                                          10000000u,    1000000u,    100000u,    10000u,
-                                          1000u,        100u,        10u,        1u};
-    uint64_t us = 0;
-
-    for (size_t i = 0; i < 12; i++) {
-        if (at[places[i]] < '0' || at[places[i]] > '9') {
-            return;
-        }
-        us += (uint64_t)(at[places[i]] - '0') * weights_us[i];
-    }
-    note(l, (here_ns % day_ns + day_ns - us * 1000) % day_ns);
-}
-
-/* A gateway may frame the lines anew, so lines are counted, not chunks. */
-static void take_lines(struct load *l, struct conn *c, const char *data, size_t len)
-{
-    static const char key[] = "\"created_at\":\"";
-    uint64_t here_ns = now_ns(CLOCK_REALTIME);
-    const char *end = data + len;
-
-    for (const char *p = data; (p = memchr(p, '\n', (size_t)(end - p))) != NULL; p++) {
-        if ((p > data ? p[-1] : c->last) == '}' && l->measuring) {
-            l->lines++;
-        }
-    }
-    c->last = data[len - 1];
-    for (const char *p = data; (p = memmem(p, (size_t)(end - p), key, sizeof(key) - 1)) != NULL;) {
-        p += sizeof(key) - 1;
-        if (end - p > 26) {
-            note_stamp(l, p, here_ns);
-        }
-    }
 }
 
 /* Returns the bytes behind the head. */
@@ -203,7 +99,7 @@ static size_t take_head(struct load *l, struct conn *c, const char *data, size_t
     *end = 0;
     const char *length = strcasestr(c->head, "\r\ncontent-length:");
     if ((length == NULL) != l->streaming) {
-        fail("an answer is framed otherwise than expected");
+        load_fail("an answer is framed otherwise than expected");
     }
     c->left = length != NULL ? strtoull(length + 17, NULL, 10) : 0;
     c->step = l->streaming ? STEP_STREAM : STEP_BODY;
@@ -218,16 +114,16 @@ static void take(struct load *l, struct conn *c, const char *data, size_t len)
         len = rest;
     }
     if (c->step == STEP_STREAM && len > 0) {
-        take_lines(l, c, data, len);
+        load_take_lines(l, &c->last, data, len);
     } else if (c->step == STEP_BODY) {
         if (len > c->left) {
-            fail("more came than was promised");
+            load_fail("more came than was promised");
         }
         c->left -= len;
         if (c->left == 0) {
             c->step = STEP_REST;
             if (c->due_ns != 0) {
-                note(l, now_ns(CLOCK_MONOTONIC) - c->due_ns);
+                load_note(l, load_now_ns(CLOCK_MONOTONIC) - c->due_ns);
             }
         }
     }
@@ -243,7 +139,7 @@ static void conn_read(struct load *l, struct conn *c)
         if (n > 0) {
             take(l, c, data, (size_t)n);
         } else if (n == 0 || errno != EAGAIN) {
-            fail("a connection ended");
+            load_fail("a connection ended");
         }
         return;
     }
@@ -251,7 +147,7 @@ static void conn_read(struct load *l, struct conn *c)
         int n = SSL_read(c->ssl, data, sizeof(data));
         if (n <= 0) {
             if (SSL_get_error(c->ssl, n) != SSL_ERROR_WANT_READ) {
-                fail("a connection ended");
+                load_fail("a connection ended");
             }
             return;
         }
@@ -273,27 +169,11 @@ static void open_all(struct load *l)
 static void wait_until(struct load *l, uint64_t until_ns)
 {
     struct epoll_event events[EVENTS];
-    uint64_t now = now_ns(CLOCK_MONOTONIC);
-    uint64_t wait = until_ns > now ? until_ns - now : 0;
-    struct timespec ts = {.tv_sec = (time_t)(wait / 1000000000u),
-                          .tv_nsec = (long)(wait % 1000000000u)};
-    int n = epoll_pwait2(l->epoll_fd, events, EVENTS, &ts, NULL);
+    int n = load_wait(l, until_ns, events);
 
     for (int i = 0; i < n; i++) {
         conn_read(l, events[i].data.ptr);
     }
-}
-
-static void mark(const char *what)
-{
-    puts(what);
-    fflush(stdout);
-}
-
-static void begin(struct load *l)
-{
-    l->measuring = true;
-    mark("begin");
 }
 
 static void dispatch(struct load *l)
@@ -311,14 +191,14 @@ static void dispatch(struct load *l)
 static void paced(struct load *l)
 {
     open_all(l);
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = load_now_ns(CLOCK_MONOTONIC);
     uint64_t measure = start + (uint64_t)(l->ramp * 1e9);
     uint64_t end = measure + (uint64_t)(l->seconds * 1e9);
     double next = (double)start;
 
-    for (uint64_t now = start; now < end; now = now_ns(CLOCK_MONOTONIC)) {
+    for (uint64_t now = start; now < end; now = load_now_ns(CLOCK_MONOTONIC)) {
         if (!l->measuring && now >= measure) {
-            begin(l);
+            load_begin(l);
         }
         while (next <= (double)now) {
             l->due[l->due_in++ % SAMPLES_MAX] = (uint64_t)next;
@@ -327,31 +207,31 @@ static void paced(struct load *l)
         dispatch(l);
         wait_until(l, (uint64_t)next);
     }
-    mark("end");
+    load_mark("end");
 }
 
 static void streams(struct load *l)
 {
     open_all(l);
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = load_now_ns(CLOCK_MONOTONIC);
     uint64_t ramp = (uint64_t)(l->ramp * 1e9);
     uint64_t end = start + ramp + 200000000u;
 
-    for (unsigned next = 0; now_ns(CLOCK_MONOTONIC) < end;) {
+    for (unsigned next = 0; load_now_ns(CLOCK_MONOTONIC) < end;) {
         uint64_t due = start + ramp * next / l->count;
 
-        if (next < l->count && now_ns(CLOCK_MONOTONIC) >= due) {
+        if (next < l->count && load_now_ns(CLOCK_MONOTONIC) >= due) {
             conn_ask(l, &l->conns[next++]);
             continue;
         }
         wait_until(l, next < l->count ? due : end);
     }
-    begin(l);
-    end = now_ns(CLOCK_MONOTONIC) + (uint64_t)(l->seconds * 1e9);
-    while (now_ns(CLOCK_MONOTONIC) < end) {
+    load_begin(l);
+    end = load_now_ns(CLOCK_MONOTONIC) + (uint64_t)(l->seconds * 1e9);
+    while (load_now_ns(CLOCK_MONOTONIC) < end) {
         wait_until(l, end);
     }
-    mark("end");
+    load_mark("end");
 }
 
 static void hold(struct load *l)
@@ -368,59 +248,26 @@ static void hold(struct load *l)
             conn_read(l, &l->conns[i]);
         }
     }
-    mark("begin");
+    load_mark("begin");
     while (getchar() != EOF) {
     }
-    mark("end");
+    load_mark("end");
 }
 
 static void handshakes(struct load *l)
 {
-    uint64_t start = now_ns(CLOCK_MONOTONIC);
+    uint64_t start = load_now_ns(CLOCK_MONOTONIC);
     uint64_t end = start + (uint64_t)(l->seconds * 1e9);
 
-    begin(l);
+    load_begin(l);
     for (uint64_t now = start; now < end;) {
         conn_open(l, &l->conns[0]);
         conn_close(&l->conns[0]);
         uint64_t then = now;
-        now = now_ns(CLOCK_MONOTONIC);
-        note(l, now - then);
+        now = load_now_ns(CLOCK_MONOTONIC);
+        load_note(l, now - then);
     }
-    mark("end");
-}
-
-static int compare(const void *a, const void *b)
-{
-    uint32_t x = *(const uint32_t *)a;
-    uint32_t y = *(const uint32_t *)b;
-
-    return x < y ? -1 : x > y;
-}
-
-static double percentile_us(const struct load *l, double part)
-{
-    if (l->sample_count == 0) {
-        return 0;
-    }
-    size_t at = (size_t)((double)l->sample_count * part);
-    return l->samples[at < l->sample_count ? at : l->sample_count - 1] / 10.0;
-}
-
-static void report(struct load *l)
-{
-    struct rusage use;
-
-    getrusage(RUSAGE_SELF, &use);
-    qsort(l->samples, l->sample_count, sizeof(*l->samples), compare);
-    printf("{\"samples\":%zu,\"lines\":%llu,\"waiting\":%llu,\"p50_us\":%.1f,\"p90_us\":%.1f,"
-           "\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"client_cpu_s\":%.3f}\n",
-           l->sample_count, (unsigned long long)l->lines,
-           (unsigned long long)(l->due_in - l->due_out), percentile_us(l, 0.5),
-           percentile_us(l, 0.9), percentile_us(l, 0.99), percentile_us(l, 0.999),
-           percentile_us(l, 1),
-           (double)(use.ru_utime.tv_sec + use.ru_stime.tv_sec) +
-               (double)(use.ru_utime.tv_usec + use.ru_stime.tv_usec) / 1e6);
+    load_mark("end");
 }
 
 static bool set_option(struct load *l, const char *name, const char *value)
@@ -433,6 +280,8 @@ static bool set_option(struct load *l, const char *name, const char *value)
         l->token = value;
     } else if (strcmp(name, "--connections") == 0) {
         l->count = (unsigned)strtoul(value, NULL, 10);
+    } else if (strcmp(name, "--h2-streams") == 0) {
+        l->h2_streams = (unsigned)strtoul(value, NULL, 10);
     } else if (strcmp(name, "--rate") == 0) {
         l->rate = strtod(value, NULL);
     } else if (strcmp(name, "--seconds") == 0) {
@@ -472,12 +321,17 @@ static bool run(struct load *l)
     static const struct {
         const char *name;
         void (*run)(struct load *l);
-    } modes[] = {
-        {"paced", paced}, {"streams", streams}, {"hold", hold}, {"handshakes", handshakes}};
+        void (*run_h2)(struct load *l);
+    } modes[] = {{"paced", paced, NULL},
+                 {"streams", streams, load_h2_streams},
+                 {"hold", hold, load_h2_hold},
+                 {"handshakes", handshakes, NULL}};
 
     for (size_t i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-        if (strcmp(l->mode, modes[i].name) == 0) {
-            modes[i].run(l);
+        void (*act)(struct load *) = l->h2_streams > 0 ? modes[i].run_h2 : modes[i].run;
+
+        if (strcmp(l->mode, modes[i].name) == 0 && act != NULL) {
+            act(l);
             return true;
         }
     }
@@ -492,7 +346,7 @@ int main(int argc, char **argv)
     if (!parse_args(&l, argc, argv)) {
         fputs(
             "usage: bench-load paced|streams|hold|handshakes --port N [--tls] [--streaming] "
-            "[--connections N]\n"
+            "[--connections N] [--h2-streams N]\n"
             "       [--rate PER_S] [--seconds S] [--ramp S] [--body JSON] [--token T] [--seed N]\n",
             stderr);
         return 2;
@@ -518,11 +372,11 @@ int main(int argc, char **argv)
     l.due = calloc(SAMPLES_MAX, sizeof(*l.due));
     l.samples = calloc(SAMPLES_MAX, sizeof(*l.samples));
     if (l.conns == NULL || l.due == NULL || l.samples == NULL) {
-        fail("memory");
+        load_fail("memory");
     }
     if (!run(&l)) {
         return 2;
     }
-    report(&l);
+    load_report(&l);
     return 0;
 }

@@ -18,6 +18,11 @@ LINES = [
     ("request.tls.hs256", "cpu_us", "CPU us a request, TLS 1.3, HS256"),
     ("request.tls.hs256", "per_s", "requests/s, TLS 1.3, HS256"),
     ("request.clear.rs256", "cpu_us", "CPU us a request, clear, RS256"),
+    ("h2.request.clear", "cpu_us", "HTTP/2: CPU us a request, clear, HS256"),
+    ("h2.request.clear", "per_s", "requests/s, HTTP/2, clear"),
+    ("h2.request.tls", "cpu_us", "HTTP/2: CPU us a request, TLS 1.3, HS256"),
+    ("h2.request.tls", "user_us", "of it in user space"),
+    ("h2.request.tls", "per_s", "requests/s, HTTP/2, TLS 1.3"),
     ("paced.clear", "cpu_us", "2,000/s Poisson, clear: CPU us a request"),
     ("paced.clear", "p50_us", "p50 us"),
     ("paced.clear", "p99_us", "p99 us"),
@@ -36,11 +41,20 @@ LINES = [
     ("chunk.clear.200000", "cpu_us", "200 streams x 1,000/s offered, clear: CPU us a chunk"),
     ("chunk.clear.200000", "per_s", "chunks/s that came"),
     ("chunk.clear.200000", "p50_us", "delay of a chunk, p50 us"),
+    ("h2.chunk.10000", "cpu_us", "HTTP/2, TLS 1.3, 10 x 20 streams x 50/s: CPU us a chunk"),
+    ("h2.chunk.10000", "p50_us", "delay of a chunk, p50 us"),
+    ("h2.chunk.10000", "p99_us", "delay of a chunk, p99 us"),
+    ("h2.chunk.200000", "cpu_us", "HTTP/2, TLS 1.3, 10 x 20 streams x 1,000/s offered: CPU us a chunk"),
+    ("h2.chunk.200000", "per_s", "chunks/s that came"),
+    ("h2.chunk.200000", "p50_us", "delay of a chunk, p50 us"),
     ("handshake", "cpu_us", "CPU us a full handshake, TLS 1.3, ECDSA P-256"),
     ("memory.idle.clear", "kib", "KiB an idle connection, clear"),
     ("memory.idle.tls", "kib", "KiB an idle connection, TLS 1.3"),
     ("memory.stream.clear", "kib", "KiB an open stream, clear"),
     ("memory.stream.tls", "kib", "KiB an open stream, TLS 1.3"),
+    ("h2.memory.idle", "kib", "KiB an idle connection, HTTP/2, TLS 1.3"),
+    ("h2.memory.stream.1", "kib", "KiB an open stream, HTTP/2, TLS 1.3, alone on its connection"),
+    ("h2.memory.stream.20", "kib", "KiB an open stream, HTTP/2, TLS 1.3, 20 on a connection"),
     ("memory.idle.clear", "rest_mib", "MiB at rest"),
 ]
 
@@ -57,11 +71,17 @@ BARS = [
     ("request.clear.rs256", "cpu_us", "hs256", 1.05, "RS256 tokens against HS256 tokens"),
     ("request.limits", "cpu_us", "unlimited", 1.02, "CPU a request, three limits"),
     ("request.clear.hs256", "per_s", "haproxy", -1.4, "requests/s, clear"),
+    ("h2.request.clear", "cpu_us", "haproxy", 0.65, "CPU a request, HTTP/2, clear"),
+    ("h2.request.tls", "cpu_us", "haproxy", 0.65, "CPU a request, HTTP/2, TLS"),
+    ("h2.request.tls", "per_s", "haproxy", -1.5, "requests/s, HTTP/2, TLS"),
     ("paced.clear", "added_p99_us", "haproxy", 0.6, "added p99, 2,000/s Poisson, clear"),
     ("paced.clear", "added_p99_us", "nginx", 0.9, "added p99, 2,000/s Poisson, clear"),
     ("chunk.clear.10000", "cpu_us", "better", 0.90, "CPU a chunk, 10,000/s, clear"),
     ("chunk.tls.10000", "cpu_us", "better", 0.97, "CPU a chunk, 10,000/s, TLS"),
     ("chunk.clear.200000", "cpu_us", "better", 1.0, "CPU a chunk, 200,000/s offered, clear"),
+    ("h2.chunk.10000", "cpu_us", "better", 0.95, "CPU a chunk, 10,000/s, HTTP/2, TLS"),
+    ("h2.chunk.200000", "cpu_us", "haproxy", 1.0, "CPU a chunk, 200,000/s offered, HTTP/2, TLS"),
+    ("h2.chunk.200000", "p50_us", "haproxy", 1.0, "median chunk delay beside it"),
     ("chunk.clear.10000", "added_p99_us", "nginx", 1.1, "added p99 chunk delay, 10,000/s, clear"),
     ("memory.idle.clear", "kib", None, 0.6, "KiB an idle connection, clear"),
     ("memory.idle.tls", "kib", "better", 1.02, "KiB an idle connection, TLS"),
@@ -69,6 +89,9 @@ BARS = [
     ("memory.stream.clear", "kib", "haproxy", 0.23, "KiB an open stream, clear"),
     ("memory.stream.tls", "kib", None, 17.0, "KiB an open stream, TLS"),
     ("memory.stream.tls", "kib", "haproxy", 0.85, "KiB an open stream, TLS"),
+    ("h2.memory.idle", "kib", "better", 1.45, "KiB an idle connection, HTTP/2, TLS"),
+    ("h2.memory.stream.20", "kib", None, 2.2, "KiB an open stream, HTTP/2, TLS, 20 on a connection"),
+    ("h2.memory.stream.20", "kib", "haproxy", 0.5, "KiB an open stream, HTTP/2, TLS, 20 on a connection"),
     ("memory.idle.clear", "rest_mib", None, 8, "MiB at rest, one worker"),
     ("handshake", "cpu_us", None, 275, "CPU a full handshake, us"),
 ]
@@ -112,7 +135,7 @@ def judge(result):
     for row, figure, peer, bar, what in BARS:
         name = better(result, row, figure) if peer == "better" else peer
         values = of(result, row, "corral", figure) if peer is None else ratio(result, row, figure, name)
-        if figure.startswith("added_") and not values:
+        if figure.startswith("added_") and row in result["rows"] and not values:
             lines.append((what, f"<= {bar:g} x {COLUMNS[name]}", "too disturbed to be told", "not judged"))
         if not values:
             continue

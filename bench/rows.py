@@ -64,9 +64,10 @@ class Window:
         self.others = max(0.0, (busy - own) / 1e6 / self.seconds)
 
 
-def load(herd, gateway, mode, tls, *options, stream=False, token="hs256"):
-    """One run of bench-load: (what it printed, the window that it marked)."""
+def load(herd, gateway, mode, tls, *options, stream=False, token="hs256", h2=0):
+    """One run of bench-load: (what it printed, the window that it marked). `h2`: streams of a connection."""
     arguments = [LOAD, mode, "--port", gateway.tls if tls else gateway.clear, *(["--tls"] if tls else []),
+                 *(["--h2-streams", h2] if h2 else []),
                  *(["--streaming"] if stream else []), "--token", herd.tokens[token, "bench"],
                  "--body", gateways.body(stream, STREAM_TOKENS if stream else 1), *options]
     with subprocess.Popen([str(a) for a in arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
@@ -112,6 +113,25 @@ def request(herd, gateway, tls, token, seconds):
     return window.others, figures
 
 
+def request_h2(herd, gateway, tls, seconds):
+    """h2load: 8 connections with 4 requests each at any time."""
+    text = herd.work / "post.json"
+    text.write_text(gateways.body(False, 1))
+    window = Window(herd, gateway)
+    done = subprocess.run([herd.binaries["h2load"], "-t1", "-c8", "-m4", "-D", str(seconds), "-d", text,
+                           "-H", f"authorization: Bearer {herd.tokens['hs256', 'bench']}",
+                           "-H", "content-type: application/json",
+                           f"https://localhost:{gateway.tls}/api/chat" if tls else
+                           f"http://localhost:{gateway.h2c}/api/chat"], capture_output=True, text=True)
+    window.close()
+    got = re.search(r"(\d+) done, (\d+) succeeded, 0 failed, 0 errored", done.stdout)
+    protocol = "h2" if tls else "h2c"
+    if done.returncode != 0 or not got or got.group(1) != got.group(2) or f"protocol: {protocol}\n" not in done.stdout:
+        raise SystemExit(f"bench: {gateway.name}: requests over HTTP/2 failed\n{done.stdout}{done.stderr}")
+    count = int(got.group(1))
+    return window.others, {"per_s": count / seconds, "cpu_us": window.cpu / count, "user_us": window.user / count}
+
+
 def limits(samples, gateways_of, seconds):
     """Two corrals at the same moment, one asked by each tenant: what disturbs one disturbs the other."""
     herd = samples.herd
@@ -134,9 +154,9 @@ def paced(herd, gateway, tls, seconds, seed):
     return window.others, figures
 
 
-def chunks(herd, gateway, tls, seconds, streams):
-    got, window = load(herd, gateway, "streams", tls, "--connections", streams, "--seconds", seconds, "--ramp", 0.5,
-                       stream=True)
+def chunks(herd, gateway, tls, seconds, connections, h2=0):
+    got, window = load(herd, gateway, "streams", tls, "--connections", connections, "--seconds", seconds, "--ramp", 0.5,
+                       stream=True, h2=h2)
     figures = {"per_s": got["lines"] / window.seconds, "p50_us": got["p50_us"], "p99_us": got["p99_us"]}
     if gateway.process:
         figures["cpu_us"] = window.cpu / got["lines"]
@@ -153,16 +173,19 @@ def handshakes(herd, gateway, seconds):
     return window.others, {"cpu_us": window.cpu / count}
 
 
-def memory(herd, name, tls, stream, count):
-    """A gateway of its own: at rest after 20 connections, then with `count` more."""
+def memory(herd, name, tls, stream, count, h2=0):
+    """A gateway of its own: at rest after 20 connections, then with `count` more, or streams on fewer of them."""
     herd.pace(0)
     gateway = herd.start(name)
     try:
-        load(herd, gateway, "paced", tls, "--connections", 20, "--rate", 500, "--seconds", 0.3)
+        if h2:
+            load(herd, gateway, "hold", tls, "--connections", 20, h2=h2)
+        else:
+            load(herd, gateway, "paced", tls, "--connections", 20, "--rate", 500, "--seconds", 0.3)
         herd.pace(10 if stream else 0)
         time.sleep(0.5)
         rest = machine.pss_kib(gateway.pids())
-        _, window = load(herd, gateway, "hold", tls, "--connections", count, stream=stream)
+        _, window = load(herd, gateway, "hold", tls, "--connections", count // (h2 or 1), stream=stream, h2=h2)
         return 0, {"kib": (window.pss_kib - rest) / count, "rest_mib": rest / 1024}
     finally:
         gateway.stop()
@@ -207,6 +230,8 @@ def measure(herd, plan):
             limits(samples, dict(zip(("unlimited", "bench"), pair[::1 if turn % 2 else -1])), min(s, 2))
         twin.stop()
         herd.gateways.remove(twin)
+    rounds("h2.request.clear", names, lambda g, turn: request_h2(herd, g, False, s))
+    rounds("h2.request.tls", [*names, *two], lambda g, turn: request_h2(herd, g, True, s))
     rounds("paced.clear", ["direct", "floor", *names], lambda g, turn: paced(herd, g, False, s, turn))
     if not plan.quick:
         rounds("paced.tls", names, lambda g, turn: paced(herd, g, True, s, turn))
@@ -214,17 +239,22 @@ def measure(herd, plan):
     herd.pace(50)
     rounds("chunk.clear.10000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
     rounds("chunk.tls.10000", names, lambda g, turn: chunks(herd, g, True, s, 200))
+    rounds("h2.chunk.10000", names, lambda g, turn: chunks(herd, g, True, s, 10, 20))
     rounds("chunk.clear.50000", ["direct", "corral"], lambda g, turn: chunks(herd, g, False, s, 1000),
            plan.memory_rounds)
     herd.pace(1000)
     rounds("chunk.clear.200000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
+    rounds("h2.chunk.200000", [*names, *two], lambda g, turn: chunks(herd, g, True, s, 10, 20))
     for gateway in running.values():
         gateway.stop()
         if gateway in herd.gateways:
             herd.gateways.remove(gateway)
     for turn in range(plan.memory_rounds):
-        for row, tls, stream in (("memory.idle.clear", False, False), ("memory.idle.tls", True, False),
-                                 ("memory.stream.clear", False, True), ("memory.stream.tls", True, True)):
+        for row, tls, stream, h2 in (("memory.idle.clear", False, False, 0), ("memory.idle.tls", True, False, 0),
+                                     ("memory.stream.clear", False, True, 0), ("memory.stream.tls", True, True, 0),
+                                     ("h2.memory.idle", True, False, 1), ("h2.memory.stream.1", True, True, 1),
+                                     ("h2.memory.stream.20", True, True, 20)):
             for name in [*names, *([] if tls else ["floor"])] if row.startswith(plan.only) else []:
-                samples.add(row, name, lambda name=name, tls=tls, stream=stream: memory(herd, name, tls, stream, 1000))
+                samples.add(row, name, lambda name=name, tls=tls, stream=stream, h2=h2: memory(
+                    herd, name, tls, stream, 1000, h2))
     return samples
