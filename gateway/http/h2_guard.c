@@ -83,13 +83,13 @@ void h2_guard_sent_data(struct h2_guard *g)
 
 void h2_guard_forget(struct h2_guard *g, int32_t stream, bool reset_by_us)
 {
-    g->recent[g->recent_next++ % H2_RECENT] = (struct h2_gone){stream, reset_by_us};
+    g->recent[g->recent_next++ % H2_RECENT] = (uint32_t)stream | (reset_by_us ? H2_RESET_BY_US : 0);
 }
 
-static struct h2_gone *find_gone(struct h2_guard *g, int32_t stream)
+static uint32_t *find_gone(struct h2_guard *g, int32_t stream)
 {
     for (size_t i = 0; i < H2_RECENT; i++) {
-        if (g->recent[i].id == stream) {
+        if ((g->recent[i] & ~H2_RESET_BY_US) == (uint32_t)stream) {
             return &g->recent[i];
         }
     }
@@ -100,9 +100,9 @@ static struct h2_gone *find_gone(struct h2_guard *g, int32_t stream)
 static enum corral_err judge_gone(struct h2_guard *g, const struct h2_settings *limits,
                                   const struct h2_frame *f)
 {
-    const struct h2_gone *gone = find_gone(g, f->stream);
+    const uint32_t *gone = find_gone(g, f->stream);
 
-    if (f->stream > g->accept_until || (gone != NULL && gone->reset_by_us)) {
+    if (f->stream > g->accept_until || (gone != NULL && (*gone & H2_RESET_BY_US) != 0)) {
         return h2_guard_spend(g, limits, H2_STALE);
     }
     if (gone == NULL && f->type == NGHTTP2_DATA) {
@@ -165,10 +165,10 @@ static enum corral_err judge_continuation(struct h2_guard *g, const struct h2_se
 static enum corral_err judge_reset(struct h2_guard *g, const struct h2_settings *limits,
                                    const struct h2_frame *f)
 {
-    struct h2_gone *gone = find_gone(g, f->stream);
+    uint32_t *gone = find_gone(g, f->stream);
 
     if (gone != NULL) {
-        gone->reset_by_us = false;
+        *gone &= ~H2_RESET_BY_US;
     }
     return h2_guard_spend(g, limits, H2_RESETS_RECEIVED);
 }

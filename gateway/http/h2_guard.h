@@ -30,14 +30,12 @@ enum h2_budget {
 
 enum { H2_RECENT = 64 };
 
+/* With an id in a ring: we have reset it before the client had ended it. */
+#define H2_RESET_BY_US 0x80000000u
+
 struct h2_spent {
     uint64_t due_us; /* GCRA: when the bucket is full again */
     uint32_t count;  /* in the connection's life */
-};
-
-struct h2_gone {
-    int32_t id;
-    bool reset_by_us; /* before the client had ended it */
 };
 
 struct h2_frame {
@@ -49,7 +47,7 @@ struct h2_frame {
 
 struct h2_guard {
     struct h2_spent spent[H2_BUDGET_COUNT];
-    struct h2_gone recent[H2_RECENT]; /* a ring */
+    uint32_t recent[H2_RECENT]; /* a ring of streams that are gone: the id, and H2_RESET_BY_US */
     uint32_t recent_next;
     int32_t last_stream;   /* the highest that the client has opened */
     int32_t accept_until;  /* the last stream that our GOAWAY named; INT32_MAX: none was sent */
