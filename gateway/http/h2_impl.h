@@ -8,6 +8,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include "http/h2_guard.h"
+#include "http/h2_memory.h"
 
 /**
  * nghttp2 ends a connection for one stream too many, RFC 9113 section 5.1.2 refuses that stream
@@ -32,11 +33,12 @@ struct h2_room {
     nghttp2_session_callbacks *callbacks; /* owned */
     nghttp2_option *option;               /* owned */
     struct h2_head *heads;                /* owned; free ones */
-    struct pages *frames;                 /* owned; h2_memory.h */
+    struct pages *slots;                  /* owned; h2_memory.h */
 };
 
 struct h2_session {
     nghttp2_session *ng; /* owned */
+    struct h2_memory memory;
     struct h2_room *room;
     const struct h2_events *events;
     void *owner;

@@ -3,9 +3,8 @@
 #include "base/mem.h"
 #include "base/pages.h"
 #include "http/h2_impl.h"
-#include "http/h2_memory.h"
 
-enum { FRAME_HEAD_BYTES = 9, LAST_STREAM_IDS = 1024 };
+enum { FRAME_HEAD_BYTES = 9, LAST_STREAM_IDS = 1024, DEFLATE_TABLE_BYTES = 1024 };
 
 /* ---- what nghttp2 tells ---- */
 
@@ -205,7 +204,9 @@ struct h2_room *h2_room_create(void)
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(room->callbacks, on_data_chunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(room->callbacks, on_stream_close);
     h2_send_register(room->callbacks);
-    room->frames = h2_memory_create();
+    room->slots = h2_memory_pool();
+    /* A date for each second fills any table; what else we index takes less than half of this. */
+    nghttp2_option_set_max_deflate_dynamic_table_size(room->option, DEFLATE_TABLE_BYTES);
     nghttp2_option_set_no_closed_streams(room->option, 1);
     nghttp2_option_set_max_continuations(room->option, SIZE_MAX); /* h2_guard counts */
     return room;
@@ -224,7 +225,7 @@ void h2_room_destroy(struct h2_room *room)
     }
     nghttp2_session_callbacks_del(room->callbacks);
     nghttp2_option_del(room->option);
-    pages_destroy(room->frames);
+    pages_destroy(room->slots);
     free(room);
 }
 
@@ -239,8 +240,8 @@ struct h2_session *h2_session_create(struct h2_room *room, const struct h2_setti
         {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, HTTP_MAX_HEAD_BYTES},
         {NGHTTP2_SETTINGS_ENABLE_PUSH, 0},
     };
-    nghttp2_mem memory = h2_memory_of(room->frames);
     struct h2_session *s = xcalloc(1, sizeof(*s));
+    nghttp2_mem hooks = h2_memory_hooks(&s->memory);
 
     s->room = room;
     s->limits = *settings;
@@ -249,7 +250,8 @@ struct h2_session *h2_session_create(struct h2_room *room, const struct h2_setti
     s->is_tls = is_tls;
     s->preface_left = H2_PREFACE_BYTES;
     s->guard.accept_until = INT32_MAX;
-    if (nghttp2_session_server_new3(&s->ng, room->callbacks, s, room->option, &memory) != 0 ||
+    h2_memory_init(&s->memory, room->slots);
+    if (nghttp2_session_server_new3(&s->ng, room->callbacks, s, room->option, &hooks) != 0 ||
         nghttp2_submit_settings(s->ng, NGHTTP2_FLAG_NONE, ours, ARRAY_LEN(ours)) != 0 ||
         nghttp2_session_set_local_window_size(s->ng, NGHTTP2_FLAG_NONE, 0,
                                               (int32_t)settings->connection_window_bytes) != 0) {
@@ -264,6 +266,7 @@ void h2_session_destroy(struct h2_session *s)
         return;
     }
     nghttp2_session_del(s->ng);
+    h2_memory_finish(&s->memory);
     h2_head_give(s->room, s->head);
     free(s);
 }
