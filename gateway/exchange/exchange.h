@@ -21,6 +21,7 @@ enum { ANSWER_MAX_FIELDS = 16 };
 struct answer_field {
     const char *name; /* static */
     struct slice value;
+    bool comes_again; /* the same value in most answers: HTTP/2 keeps it in its table */
 };
 
 /** Head of an answer, before any codec. Slices live until `respond` returns. */

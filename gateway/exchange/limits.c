@@ -162,11 +162,12 @@ size_t exchange_limit_fields(const struct exchange *ex, bool refused,
     enum limit_telling telling = refused                                ? LIMIT_TELL_REFUSED
                                  : ex->route->dialect == DIALECT_OPENAI ? LIMIT_TELL_FULL
                                                                         : LIMIT_TELL_SHORT;
-    size_t count =
-        limit_fields(ex->verdict, ex->principal.tenant->rate_limit_policy, telling, room, fields);
+    const char *policy = ex->principal.tenant->rate_limit_policy;
+    size_t count = limit_fields(ex->verdict, policy, telling, room, fields);
 
     for (size_t i = 0; i < count; i++) {
-        out[i] = (struct answer_field){fields[i].name, fields[i].value};
+        out[i] = (struct answer_field){fields[i].name, fields[i].value,
+                                       .comes_again = fields[i].value.ptr == policy};
     }
     return count;
 }

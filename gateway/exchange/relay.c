@@ -19,7 +19,7 @@ static bool type_is(struct slice type, const char *media)
 
 static void add_field(struct answer *a, const char *name, struct slice value)
 {
-    a->fields[a->field_count++] = (struct answer_field){name, value};
+    a->fields[a->field_count++] = (struct answer_field){name, value, false};
 }
 
 /*

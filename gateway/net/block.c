@@ -3,8 +3,11 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* The middle one holds what one read gives, framed again; the last what a TLS flush leaves. */
-static const size_t class_bytes[BLOCK_CLASSES] = {2048, 18 * 1024, 72 * 1024};
+/*
+ * The first holds a line or two of an answer until the turn ends, for each stream of HTTP/2; the
+ * third what one read gives, framed again; the last what a TLS flush leaves.
+ */
+static const size_t class_bytes[BLOCK_CLASSES] = {512, 2048, 18 * 1024, 72 * 1024};
 
 static size_t class_of(size_t need)
 {

@@ -1,7 +1,7 @@
 /**
  * Buffers that connections borrow while bytes wait: an idle connection owns none.
  *
- * Three size classes with a freelist each, per worker; what is larger is allocated and freed
+ * Four size classes with a freelist each, per worker; what is larger is allocated and freed
  * singly. Not shared between threads.
  */
 #ifndef CORRAL_NET_BLOCK_H
@@ -11,7 +11,7 @@
 
 #include "base/slice.h"
 
-enum { BLOCK_CLASSES = 3, BLOCK_KEEP = 256 };
+enum { BLOCK_CLASSES = 4, BLOCK_KEEP = 256 };
 
 struct block {
     struct block *next; /* in a freelist */
