@@ -861,6 +861,7 @@ def test_a_head_that_is_split_by_the_last_goaway(stable):
         c.rst(other)
         c.until(lambda: c.stream(stream).over or c.raw.end, 6)
         assert c.goaways[1][0] < stream or c.stream(stream).over
+    assert corral.wait_exit() == 0
 
 
 def test_late_bytes_of_many_early_answers_cut_nobody(stable):
