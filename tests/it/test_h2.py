@@ -6,6 +6,7 @@ may anything reach a replica that was not there before.
 
 import contextlib
 import os
+import ssl
 import struct
 import time
 
@@ -15,6 +16,7 @@ import h1
 import h2
 import recorder
 from harness import chat, wait_for
+from pki import Authority
 
 KEY = "authorization"
 
@@ -904,3 +906,28 @@ def test_a_refused_head_has_no_body(shared):
         stream = c.headers(c.fields("HEAD", authority="a@localhost"))
         answer = c.answer(stream)
         assert (answer.status, answer.body) == (400, b"")
+
+
+def test_h2_alone_over_tls_wants_alpn(stable, make_config, tmp_path):
+    """RFC 9113 section 3.2: without ALPN there is no HTTP/2 over TLS, and nothing else is spoken."""
+    chain, key = Authority(tmp_path).leaf(tmp_path, "localhost")
+    config = make_config([stable.sim()], protocols=["h2"], tls={"certificates": [{"chain": chain, "key": key}]})
+    config["listeners"][0]["tls"] = True
+    corral = stable.serve(config)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "root.pem"))
+    with h1.Client(corral.address, tls=trust, name="localhost") as c:
+        c.send(h1.get("/"))
+        assert c.wait_end(3) in ("fin", "rst") and b"HTTP/1.1" not in c.data
+    trust.set_alpn_protocols(["h2"])
+    with h2.Connection(corral.address, tls=trust, name="localhost") as c:
+        assert c.answer(c.request("GET", "/")).status == 200
+
+
+def test_a_preface_that_drips_has_one_deadline(stable):
+    corral = stable.corral(stable.sim(), timeouts={"head_s": 1})
+    with h2.Connection(corral.address, begin=False, ack=False) as c:
+        for byte in h2.PREFACE:
+            c.send(bytes([byte]))
+            if c.wait_end(0.3) != "open":
+                break
+        assert c.raw.end
