@@ -83,7 +83,6 @@ static void on_deadline(struct deadline *d)
 void arrival_start(struct front_listener *from, int fd, const struct net_address *peer)
 {
     struct front *f = from->front;
-    struct worker *w = f->engine->worker;
     struct arrival *a = xcalloc(1, sizeof(*a));
 
     a->from = from;
@@ -94,9 +93,8 @@ void arrival_start(struct front_listener *from, int fd, const struct net_address
     list_push_back(&f->arrivals, &a->of_front);
     f->arrival_count++;
     deadline_init(&a->deadline, on_deadline);
-    deadline_set(&w->wheel, &a->deadline, w->now_ms,
-                 f->engine->snapshot->settings.timeouts.handshake_s * 1000);
-    event_assign(&a->event, w->base, fd, EV_READ | EV_PERSIST, on_readable, a);
+    front_set_deadline(f, &a->deadline, front_settings(f)->timeouts.handshake_s * 1000);
+    event_assign(&a->event, f->engine->worker->base, fd, EV_READ | EV_PERSIST, on_readable, a);
     if (event_add(&a->event, NULL) != 0) {
         refuse(a, CE_IO);
     }
@@ -104,13 +102,11 @@ void arrival_start(struct front_listener *from, int fd, const struct net_address
 
 void arrival_drain_all(struct front *f)
 {
-    struct worker *w = f->engine->worker;
-
     LIST_EACH(link, next, &f->arrivals)
     {
         struct arrival *a = CONTAINER_OF(link, struct arrival, of_front);
 
-        deadline_set(&w->wheel, &a->deadline, w->now_ms, FRONT_DRAIN_FIRST_MS);
+        front_set_deadline(f, &a->deadline, FRONT_DRAIN_FIRST_MS);
     }
 }
 

@@ -21,11 +21,24 @@ static bool is_trusted(const struct listener_settings *s, const struct net_addre
     return false;
 }
 
-void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer)
+void front_note(struct front *f, const char *event, const struct net_address *peer,
+                enum corral_err why, const char *detail)
 {
     char text[NET_ADDRESS_TEXT_BYTES];
     struct log_line line;
 
+    net_address_format_host(peer, text);
+    log_begin(&line, f->engine->log, LOG_INFO, event);
+    log_str(&line, "client", text);
+    log_str(&line, "reason", err_reason(why));
+    if (detail != NULL) {
+        log_str(&line, "detail", detail);
+    }
+    log_end(&line);
+}
+
+void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer)
+{
     close(fd);
     if (why == CE_CLIENT_GONE) {
         return;
@@ -34,11 +47,7 @@ void front_refuse(struct front *f, int fd, enum corral_err why, const struct net
     if (why == CE_CONNECTIONS || why == CE_CONNECTIONS_ADDRESS) {
         return; /* as many as somebody likes; the count says it */
     }
-    net_address_format_host(peer, text);
-    log_begin(&line, f->engine->log, LOG_INFO, "proxy.refused");
-    log_str(&line, "client", text);
-    log_str(&line, "reason", err_reason(why));
-    log_end(&line);
+    front_note(f, "proxy.refused", peer, why, NULL);
 }
 
 void front_admit(struct front_listener *fl, int fd, const struct net_address *peer)

@@ -21,7 +21,6 @@ enum {
     ANSWER_HEAD_BYTES = 4096,
     ANSWERS_PENDING_BYTES = 64 * 1024, /* above it no further request is begun */
     BUSY_TICK_MS = 250,
-    STALL_PROGRESS_BYTES = 16 * 1024, /* within timeouts.write_stall_s, or all there is */
 };
 
 struct h1_server {
@@ -34,8 +33,7 @@ struct h1_server {
     struct h1_scan scan;
     struct h1_chunked chunked;
     uint64_t body_left;
-    uint64_t stall_bytes_out; /* conn.bytes_out when the stall clock was set */
-    uint64_t stall_since_ms;  /* 0: not blocked */
+    struct stall stall;
     enum h1_state state;
     enum http_framing request_framing;
     bool served; /* has had a request already */
@@ -51,14 +49,12 @@ static const struct client_ops client_ops;
 
 static const struct timeout_settings *timeouts(const struct h1_server *h)
 {
-    return &h->front->engine->snapshot->settings.timeouts;
+    return &front_settings(h->front)->timeouts;
 }
 
 static void set_deadline(struct h1_server *h, uint64_t timeout_ms)
 {
-    struct worker *w = h->front->engine->worker;
-
-    deadline_set(&w->wheel, &h->deadline, w->now_ms, timeout_ms);
+    front_set_deadline(h->front, &h->deadline, timeout_ms);
 }
 
 static void go_idle(struct h1_server *h)
@@ -216,10 +212,7 @@ static void on_client_blocked(struct conn *c)
 {
     struct h1_server *h = c->owner;
 
-    if (h->stall_since_ms == 0) {
-        h->stall_bytes_out = c->bytes_out;
-        h->stall_since_ms = c->worker->now_ms;
-    }
+    server_stall(h->server, &h->stall, c->bytes_out);
     if (h->exchange != NULL) {
         exchange_client_blocked(h->exchange);
     }
@@ -232,7 +225,7 @@ static void on_client_drained(struct conn *c)
 {
     struct h1_server *h = c->owner;
 
-    h->stall_since_ms = 0;
+    h->stall.since_ms = 0;
     if (h->exchange != NULL) {
         exchange_client_drained(h->exchange);
     } else {
@@ -267,21 +260,6 @@ static const struct conn_events server_events = {
     .on_closed = on_client_closed,
 };
 
-/* Progress floor: what the peer takes is measured, not whether it takes something now and then. */
-static bool has_stalled(struct h1_server *h)
-{
-    uint64_t now_ms = h->front->engine->worker->now_ms;
-
-    if (h->stall_since_ms == 0 || now_ms - h->stall_since_ms < timeouts(h)->write_stall_s * 1000) {
-        return false;
-    }
-    bool moved = h->conn->bytes_out - h->stall_bytes_out >= STALL_PROGRESS_BYTES;
-
-    h->stall_bytes_out = h->conn->bytes_out;
-    h->stall_since_ms = now_ms;
-    return !moved;
-}
-
 static void on_deadline(struct deadline *d)
 {
     struct h1_server *h = CONTAINER_OF(d, struct h1_server, deadline);
@@ -291,7 +269,7 @@ static void on_deadline(struct deadline *d)
         refuse(h, CE_HEAD_TIMEOUT);
         break;
     case H1_BUSY:
-        if (has_stalled(h)) {
+        if (server_has_stalled(h->server, &h->stall, h->conn->bytes_out)) {
             conn_close(h->conn, CE_CLIENT_STALLED);
         } else if (conn_kept(h->conn) >= HTTP_MAX_HEAD_BYTES && conn_peer_gone(h->conn)) {
             conn_close(h->conn, CE_CLIENT_GONE);

@@ -1,8 +1,8 @@
 #include <stdlib.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 #include "front/h2_server.h"
-#include "http/h1_write.h"
 
 enum {
     LINGER_MS = 1000,         /* for the rest of a request that is answered already ... */
@@ -90,7 +90,7 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     }
     struct exchange *ex = exchange_begin(h->front->engine, &info, request);
 
-    if (!r->ended && !r->cut && !st->reset_by_us) {
+    if (!r->ended && !r->cut) {
         r->exchange = ex;
     }
 }
@@ -105,7 +105,7 @@ static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, b
     exchange_refuse(h->front->engine, &info, why);
 }
 
-static void on_malformed(void *owner, enum corral_err why)
+static void on_malformed(void *owner)
 {
     struct h2_server *h = owner;
 
@@ -141,7 +141,7 @@ static void on_early_answer(void *owner, struct h2_stream *st)
     struct h2_server *h = owner;
     struct h2_request *r = request_of(st);
 
-    r->linger_until_ms = h2_server_now_ms(h) + LINGER_MS;
+    r->linger_until_ms = front_now_ms(h->front) + LINGER_MS;
     list_unlink(&r->of_waiting);
     list_push_back(&h->lingering, &r->of_waiting);
 }
@@ -205,8 +205,7 @@ static void client_respond(void *client, const struct answer *a)
     struct h2_request *r = client;
     struct h2_server *h = r->server;
     struct h2_field f[ANSWER_MAX_FIELDS + 4];
-    char digits[20];
-    struct h1_writer length = {.data = digits, .capacity = sizeof(digits)};
+    char digits[DECIMAL_BYTES];
     size_t n = 0;
 
     f[n++] = (struct h2_field){SLICE_LITERAL("date"), worker_date(h->conn->worker), true};
@@ -221,9 +220,11 @@ static void client_respond(void *client, const struct answer *a)
                                    a->fields[i].comes_again};
     }
     if (a->framing == HTTP_LENGTH) {
-        h1_write_u64(&length, a->length);
+        char *end = digits + sizeof(digits);
+        const char *first = decimal_before(end, a->length);
+
         f[n++] = (struct h2_field){SLICE_LITERAL("content-length"),
-                                   slice_of(length.data, length.len), false};
+                                   slice_of(first, (size_t)(end - first)), false};
     }
     bool body =
         !r->is_head && (a->framing == HTTP_CHUNKED || (a->framing == HTTP_LENGTH && a->length > 0));

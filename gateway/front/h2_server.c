@@ -6,13 +6,7 @@
 enum {
     OUT_MAX_BYTES = 64 * 1024, /* frames that the kernel has not taken; above it none are made */
     TICK_MS = 500,
-    STALL_PROGRESS_BYTES = 16 * 1024, /* within timeouts.write_stall_s, or all there is */
 };
-
-static const struct settings *settings(const struct h2_server *h)
-{
-    return &h->front->engine->snapshot->settings;
-}
 
 /* ---- the one deadline ---- */
 
@@ -20,8 +14,7 @@ static void arm(struct h2_server *h, enum h2_alarm alarm, uint64_t timeout_ms)
 {
     if (h->alarm != alarm) {
         h->alarm = alarm;
-        deadline_set(&h->front->engine->worker->wheel, &h->deadline, h2_server_now_ms(h),
-                     timeout_ms);
+        front_set_deadline(h->front, &h->deadline, timeout_ms);
     }
 }
 
@@ -32,14 +25,14 @@ static void rearm(struct h2_server *h)
     if (!in_head) {
         h->head_since_ms = 0;
     } else if (h->head_since_ms == 0 || h->head_stream != h2_session_last_stream(h->session)) {
-        h->head_since_ms = h2_server_now_ms(h);
+        h->head_since_ms = front_now_ms(h->front);
         h->head_stream = h2_session_last_stream(h->session);
     }
     if (in_head || !h2_session_is_settled(h->session) || !list_empty(&h->waiting) ||
         !list_empty(&h->lingering) || h->stall.since_ms != 0 || h->refuse_at_ms != 0) {
         arm(h, ALARM_TICK, TICK_MS);
     } else if (list_empty(&h->requests)) {
-        arm(h, ALARM_IDLE, settings(h)->timeouts.idle_s * 1000);
+        arm(h, ALARM_IDLE, front_settings(h->front)->timeouts.idle_s * 1000);
     } else if (h->alarm != ALARM_NONE) {
         h->alarm = ALARM_NONE;
         deadline_cancel(&h->deadline);
@@ -50,15 +43,8 @@ static void rearm(struct h2_server *h)
 
 static void tell(struct h2_server *h, enum corral_err why)
 {
-    char peer[NET_ADDRESS_TEXT_BYTES];
-    struct log_line line;
-
     metrics_add(h->front->engine->metrics, M_H2_ENDED, why, 0, 0, 1);
-    net_address_format_host(&h->server->peer, peer);
-    log_begin(&line, h->front->engine->log, LOG_INFO, "http2.ended");
-    log_str(&line, "client", peer);
-    log_str(&line, "reason", err_reason(why));
-    log_end(&line);
+    front_note(h->front, "http2.ended", &h->server->peer, why, NULL);
 }
 
 static void look_at_age(struct h2_server *h)
@@ -92,26 +78,13 @@ static void end_for(struct h2_server *h, enum corral_err why)
     fail(h, why);
 }
 
-/* Progress floor: what the peer takes is measured, not whether it takes something now and then. */
-static bool has_stalled(struct h2_server *h, struct stall *s, uint64_t bytes)
-{
-    if (s->since_ms == 0 ||
-        h2_server_now_ms(h) - s->since_ms < settings(h)->timeouts.write_stall_s * 1000) {
-        return false;
-    }
-    bool moved = bytes - s->bytes >= STALL_PROGRESS_BYTES;
-
-    *s = (struct stall){h2_server_now_ms(h), bytes};
-    return !moved;
-}
-
 static void reset_stalled(struct h2_server *h)
 {
     LIST_EACH(link, next, &h->waiting)
     {
         struct h2_request *r = CONTAINER_OF(link, struct h2_request, of_waiting);
 
-        if (has_stalled(h, &r->stall, r->taken_bytes)) {
+        if (server_has_stalled(h->server, &r->stall, r->taken_bytes)) {
             h2_request_leave(r, CE_CLIENT_STALLED);
             h2_stream_reset(h->session, &r->stream, CE_CLIENT_STALLED);
             conn_want_flush(h->conn);
@@ -125,7 +98,7 @@ static void reset_lingering(struct h2_server *h)
     {
         struct h2_request *r = CONTAINER_OF(link, struct h2_request, of_waiting);
 
-        if (h2_server_now_ms(h) >= r->linger_until_ms) {
+        if (front_now_ms(h->front) >= r->linger_until_ms) {
             h2_request_end_lingering(r);
         }
     }
@@ -133,23 +106,23 @@ static void reset_lingering(struct h2_server *h)
 
 static void on_tick(struct h2_server *h)
 {
-    const struct settings *s = settings(h);
+    const struct settings *s = front_settings(h->front);
 
-    if (has_stalled(h, &h->stall, h->conn->bytes_out)) {
+    if (server_has_stalled(h->server, &h->stall, h->conn->bytes_out)) {
         conn_close(h->conn, CE_CLIENT_STALLED);
         return;
     }
     if (!h2_session_is_settled(h->session) &&
-        h2_server_now_ms(h) - h->began_ms >= (uint64_t)s->http2.settings_ack_s * 1000) {
+        front_now_ms(h->front) - h->began_ms >= (uint64_t)s->http2.settings_ack_s * 1000) {
         end_for(h, h2_session_has_preface(h->session) ? CE_H2_SETTINGS_TIMEOUT
                                                       : CE_H2_PREFACE_TIMEOUT);
     } else if (h->head_since_ms != 0 &&
-               h2_server_now_ms(h) - h->head_since_ms >= s->timeouts.head_s * 1000) {
+               front_now_ms(h->front) - h->head_since_ms >= s->timeouts.head_s * 1000) {
         end_for(h, CE_HEAD_TIMEOUT);
     }
     reset_stalled(h);
     reset_lingering(h);
-    if (h->refuse_at_ms != 0 && h2_server_now_ms(h) >= h->refuse_at_ms) {
+    if (h->refuse_at_ms != 0 && front_now_ms(h->front) >= h->refuse_at_ms) {
         h2_session_refuse_new(h->session);
         conn_want_flush(h->conn);
     }
@@ -175,7 +148,7 @@ static void on_deadline(struct deadline *d)
 static size_t on_client_data(struct conn *c, struct slice bytes)
 {
     struct h2_server *h = c->owner;
-    enum corral_err err = h2_session_receive(h->session, bytes, h2_server_now_ms(h));
+    enum corral_err err = h2_session_receive(h->session, bytes, front_now_ms(h->front));
 
     if (err != CE_OK) {
         fail(h, err);
@@ -209,9 +182,7 @@ static void block_waiting(struct h2_server *h)
     {
         struct h2_request *r = CONTAINER_OF(link, struct h2_request, of_waiting);
 
-        if (r->stall.since_ms == 0) {
-            r->stall = (struct stall){h2_server_now_ms(h), r->taken_bytes};
-        }
+        server_stall(h->server, &r->stall, r->taken_bytes);
         if (!r->blocked && r->exchange != NULL) {
             r->blocked = true;
             exchange_client_blocked(r->exchange);
@@ -268,10 +239,8 @@ static void on_client_blocked(struct conn *c)
 {
     struct h2_server *h = c->owner;
 
-    if (h->stall.since_ms == 0) {
-        h->stall = (struct stall){h2_server_now_ms(h), c->bytes_out};
-        rearm(h);
-    }
+    server_stall(h->server, &h->stall, c->bytes_out);
+    rearm(h);
 }
 
 static void on_client_drained(struct conn *c)
@@ -318,7 +287,7 @@ static void drain(void *codec)
     struct h2_server *h = codec;
 
     h2_session_announce_end(h->session);
-    h->refuse_at_ms = h2_server_now_ms(h) + FRONT_DRAIN_FIRST_MS;
+    h->refuse_at_ms = front_now_ms(h->front) + FRONT_DRAIN_FIRST_MS;
     conn_want_flush(h->conn);
     rearm(h);
 }
@@ -330,7 +299,7 @@ void h2_server_start(struct server *s)
     h->server = s;
     h->front = s->front;
     h->conn = s->conn;
-    h->began_ms = h2_server_now_ms(h);
+    h->began_ms = front_now_ms(h->front);
     list_init(&h->reapable.link);
     list_init(&h->requests);
     list_init(&h->waiting);
@@ -338,8 +307,8 @@ void h2_server_start(struct server *s)
     list_init(&h->lingering);
     deadline_init(&h->deadline, on_deadline);
     server_take_over(s, &server_events, drain, h);
-    h->session =
-        h2_session_create(h->front->h2, &settings(h)->http2, &h2_request_events, h, s->tls);
+    h->session = h2_session_create(h->front->h2, &front_settings(h->front)->http2,
+                                   &h2_request_events, h, s->tls);
     metrics_add(h->front->engine->metrics, M_H2_CONNECTIONS, 0, 0, 0, 1);
     conn_want_flush(h->conn);
     if (h->front->draining) {

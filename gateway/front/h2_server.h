@@ -11,12 +11,6 @@
 /** What the deadline is set for. */
 enum h2_alarm { ALARM_NONE, ALARM_TICK, ALARM_IDLE };
 
-/** Who takes too little: a stream, or the whole connection. */
-struct stall {
-    uint64_t since_ms; /* 0: takes all there is */
-    uint64_t bytes;    /* taken when the clock was set */
-};
-
 struct h2_server {
     struct reapable reapable;
     struct server *server;      /* borrowed; ends with us */
@@ -59,11 +53,6 @@ struct h2_request {
     bool cut;     /* reset when `out` is empty */
     bool blocked; /* the exchange was told to wait */
 };
-
-static inline uint64_t h2_server_now_ms(const struct h2_server *h)
-{
-    return h->front->engine->worker->now_ms;
-}
 
 extern const struct h2_events h2_request_events;
 

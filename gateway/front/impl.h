@@ -30,6 +30,25 @@ struct front {
     bool draining;
 };
 
+static inline const struct settings *front_settings(const struct front *f)
+{
+    return &f->engine->snapshot->settings;
+}
+
+static inline uint64_t front_now_ms(const struct front *f)
+{
+    return f->engine->worker->now_ms;
+}
+
+static inline void front_set_deadline(struct front *f, struct deadline *d, uint64_t timeout_ms)
+{
+    deadline_set(&f->engine->worker->wheel, d, front_now_ms(f), timeout_ms);
+}
+
+/** A line about a peer of whom no access line will tell. `detail` NULL: none. */
+void front_note(struct front *f, const char *event, const struct net_address *peer,
+                enum corral_err why, const char *detail);
+
 /**
  * A connection whose peer is known, counted in house.connections already: hold it against the cap
  * of its address and serve it. Takes over the descriptor.
@@ -46,6 +65,12 @@ void arrival_close_all(struct front *f);
 
 /* ---- server.c: a client's connection, whichever protocol it speaks ---- */
 
+/** Who takes too little: a connection, or a stream of one. */
+struct stall {
+    uint64_t since_ms; /* 0: takes all there is */
+    uint64_t bytes;    /* taken when the clock was set */
+};
+
 struct server {
     struct reapable reapable;
     struct list of_front; /* front.servers */
@@ -56,7 +81,6 @@ struct server {
     struct tls_names *certificate; /* owned; NULL: the client showed none */
     void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
     void *codec;                   /* borrowed: h1_server or h2_server */
-    uint32_t protocols;            /* enum listener_protocol, as flags */
     bool tls;
     bool stranger; /* counted in house.sources */
 };
@@ -72,6 +96,10 @@ void server_end(struct server *s, enum corral_err why);
 void server_on_eof(struct conn *c);
 /** It has shown a credential: it leaves the count of its address. */
 void server_known(struct server *s);
+/** Set the clock of who takes nothing at the moment, unless it runs. */
+void server_stall(struct server *s, struct stall *stall, uint64_t bytes);
+/** Whether less than 16 KiB were taken in timeouts.write_stall_s. Sets the clock anew if more. */
+bool server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes);
 /** Verified under authorities and lists that are no longer in force: it has to come again. */
 bool server_is_stale(const struct server *s);
 struct client_info server_client(struct server *s, const struct client_ops *ops, void *client);

@@ -5,20 +5,10 @@
 #include "http/h2.h"
 #include "net/tls.h"
 
+enum { STALL_PROGRESS_BYTES = 16 * 1024 };
+
 static const char h2_preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 static const struct conn_events first_events;
-
-static const struct timeout_settings *timeouts(const struct server *s)
-{
-    return &s->front->engine->snapshot->settings.timeouts;
-}
-
-static void set_deadline(struct server *s, uint64_t timeout_ms)
-{
-    struct worker *w = s->front->engine->worker;
-
-    deadline_set(&w->wheel, &s->deadline, w->now_ms, timeout_ms);
-}
 
 struct client_info server_client(struct server *s, const struct client_ops *ops, void *client)
 {
@@ -36,6 +26,28 @@ void server_known(struct server *s)
         s->stranger = false;
         source_count_release(s->front->engine->house->sources, net_address_source(&s->peer));
     }
+}
+
+void server_stall(struct server *s, struct stall *stall, uint64_t bytes)
+{
+    if (stall->since_ms == 0) {
+        *stall = (struct stall){front_now_ms(s->front), bytes};
+    }
+}
+
+/* What the peer takes is measured, not whether it takes something now and then. */
+bool server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes)
+{
+    uint64_t now_ms = front_now_ms(s->front);
+    uint64_t limit_ms = front_settings(s->front)->timeouts.write_stall_s * 1000;
+
+    if (stall->since_ms == 0 || now_ms - stall->since_ms < limit_ms) {
+        return false;
+    }
+    bool moved = bytes - stall->bytes >= STALL_PROGRESS_BYTES;
+
+    *stall = (struct stall){now_ms, bytes};
+    return !moved;
 }
 
 void server_take_over(struct server *s, const struct conn_events *events,
@@ -109,30 +121,33 @@ void server_start(struct front_listener *fl, int fd, const struct net_address *p
                   struct tls_ctx *tls)
 {
     struct front *f = fl->front;
+    const struct settings *settings = front_settings(f);
+    uint32_t protocols = settings->listeners[fl->index].protocols;
     struct server *s = xcalloc(1, sizeof(*s));
 
     s->front = f;
     s->peer = *peer;
     s->tls = tls != NULL;
     s->stranger = true;
-    s->protocols = f->engine->snapshot->settings.listeners[fl->index].protocols;
     list_init(&s->reapable.link);
     deadline_init(&s->deadline, on_deadline);
     list_push_back(&f->servers, &s->of_front);
     f->server_count++;
-    s->conn =
-        conn_accept(f->engine->worker, fd, tls, timeouts(s)->handshake_s * 1000, &first_events, s);
-    s->conn->offers_h1 = (s->protocols & PROTOCOL_HTTP_1_1) != 0;
-    s->conn->offers_h2 = (s->protocols & PROTOCOL_H2) != 0;
+    s->conn = conn_accept(f->engine->worker, fd, tls, settings->timeouts.handshake_s * 1000,
+                          &first_events, s);
+    s->conn->offers_h1 = (protocols & PROTOCOL_HTTP_1_1) != 0;
+    s->conn->offers_h2 = (protocols & PROTOCOL_H2) != 0;
     if (tls != NULL) {
         return; /* ALPN decides; the handshake has its own deadline */
     }
-    if (s->protocols == PROTOCOL_HTTP_1_1) {
+    if (protocols == PROTOCOL_HTTP_1_1) {
         h1_server_start(s);
-    } else if (s->protocols == PROTOCOL_H2) {
+    } else if (protocols == PROTOCOL_H2) {
         h2_server_start(s);
     } else {
-        set_deadline(s, f->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS : timeouts(s)->head_s * 1000);
+        front_set_deadline(f, &s->deadline,
+                           f->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS
+                                       : settings->timeouts.head_s * 1000);
     }
 }
 
@@ -144,29 +159,13 @@ static void destroy_reaped(struct reapable *r)
     free(s);
 }
 
-/* No request came of it, so no access line will tell. */
-static void note_failed_handshake(struct server *s, enum corral_err why)
-{
-    char peer[NET_ADDRESS_TEXT_BYTES];
-    struct log_line line;
-
-    metrics_add(s->front->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
-    net_address_format_host(&s->peer, peer);
-    log_begin(&line, s->front->engine->log, LOG_INFO, "tls.failed");
-    log_str(&line, "client", peer);
-    log_str(&line, "reason", err_reason(why));
-    if (s->conn->fault != NULL) {
-        log_str(&line, "detail", s->conn->fault);
-    }
-    log_end(&line);
-}
-
 void server_end(struct server *s, enum corral_err why)
 {
     struct front *f = s->front;
 
-    if (why == CE_TLS_HANDSHAKE || why == CE_TLS_TIMEOUT) {
-        note_failed_handshake(s, why);
+    if (why == CE_TLS_HANDSHAKE || why == CE_TLS_TIMEOUT) { /* no request came of it */
+        metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
+        front_note(f, "tls.failed", &s->peer, why, s->conn->fault);
     }
     server_known(s);
     atomic_fetch_sub_explicit(&f->engine->house->connections, 1, memory_order_relaxed);
@@ -185,7 +184,7 @@ void server_drain_all(struct front *f)
         if (s->drain != NULL) {
             s->drain(s->codec);
         } else if (!s->tls) {
-            set_deadline(s, FRONT_DRAIN_FIRST_MS);
+            front_set_deadline(f, &s->deadline, FRONT_DRAIN_FIRST_MS);
         }
     }
 }

@@ -50,7 +50,6 @@ struct h2_stream {
     bool has_body;      /* and a body follows it */
     bool reset_by_us;   /* for a reason of ours: not counted against the client */
     bool reset_sent;    /* for whatever reason */
-    uint32_t trailer_bytes;
 };
 
 /** `owner` is that of h2_session_create. */
@@ -64,7 +63,7 @@ struct h2_events {
     /** A head that breaks a rule and can be answered. */
     void (*on_refused)(void *owner, struct h2_stream *st, enum corral_err why, bool is_head);
     /** A head or frame that nghttp2 has answered with a reset itself. */
-    void (*on_malformed)(void *owner, enum corral_err why);
+    void (*on_malformed)(void *owner);
     void (*on_body)(void *owner, struct h2_stream *st, struct slice bytes);
     void (*on_body_end)(void *owner, struct h2_stream *st);
     /** Our answer is whole and sent, the request is not: reset it with CE_OK when it takes long. */

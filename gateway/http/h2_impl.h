@@ -15,7 +15,7 @@
  * alone. So nghttp2 believes that more are allowed than the client is told, and we refuse: more
  * than one read can hold.
  */
-enum { H2_STREAM_SLACK = 2048 };
+enum { H2_STREAM_SLACK = 2048, H2_FRAME_HEAD_BYTES = 9 };
 
 /** The header block that is being read; of a connection there is one at a time. */
 struct h2_head {
@@ -51,7 +51,7 @@ struct h2_session {
     uint32_t preface_left;
     uint32_t frame_left; /* bytes of the current frame's payload */
     uint8_t head_len;    /* bytes of a frame head that came in pieces */
-    uint8_t head_bytes[9];
+    uint8_t head_bytes[H2_FRAME_HEAD_BYTES];
     bool is_tls;
     bool greeted;  /* our SETTINGS are sent */
     bool refusing; /* the last GOAWAY is submitted */

@@ -4,7 +4,7 @@
 #include "base/pages.h"
 #include "http/h2_impl.h"
 
-enum { FRAME_HEAD_BYTES = 9, LAST_STREAM_IDS = 1024, DEFLATE_TABLE_BYTES = 1024 };
+enum { LAST_STREAM_IDS = 1024, DEFLATE_TABLE_BYTES = 1024 };
 
 /* ---- what nghttp2 tells ---- */
 
@@ -154,7 +154,7 @@ static int on_invalid_frame(nghttp2_session *ng, const nghttp2_frame *frame, int
         h2_head_give(s->room, s->head);
         s->head = NULL;
     }
-    s->events->on_malformed(s->owner, CE_H2_PROTOCOL);
+    s->events->on_malformed(s->owner);
     return 0;
 }
 
@@ -337,13 +337,13 @@ static enum corral_err take_preface(struct h2_session *s, struct slice *rest)
  */
 static enum corral_err take_frame_head(struct h2_session *s, struct slice *rest)
 {
-    size_t len = (size_t)FRAME_HEAD_BYTES - s->head_len;
+    size_t len = (size_t)H2_FRAME_HEAD_BYTES - s->head_len;
 
     len = len < rest->len ? len : rest->len;
     memcpy(s->head_bytes + s->head_len, rest->ptr, len);
     s->head_len += (uint8_t)len;
     *rest = slice_from(*rest, len);
-    if (s->head_len < FRAME_HEAD_BYTES) {
+    if (s->head_len < H2_FRAME_HEAD_BYTES) {
         return CE_OK;
     }
     s->head_len = 0;
@@ -353,7 +353,7 @@ static enum corral_err take_frame_head(struct h2_session *s, struct slice *rest)
         h2_session_fail(s, err);
         return err;
     }
-    return feed(s, slice_of((const char *)s->head_bytes, FRAME_HEAD_BYTES));
+    return feed(s, slice_of((const char *)s->head_bytes, H2_FRAME_HEAD_BYTES));
 }
 
 static enum corral_err take_payload(struct h2_session *s, struct slice *rest)

@@ -181,14 +181,13 @@ void conn_flush(struct conn *c)
     if (c->state == CONN_CONNECTING || c->state >= CONN_LINGERING) {
         return;
     }
+    if (c->state == CONN_OPEN && c->events->on_flush != NULL) {
+        c->events->on_flush(c);
+    }
     list_unlink(&c->dirty_link);
     if (c->state == CONN_HANDSHAKE) {
         flush_handshake(c);
         return;
-    }
-    if (c->state == CONN_OPEN && c->events->on_flush != NULL) {
-        c->events->on_flush(c);
-        list_unlink(&c->dirty_link);
     }
     enum io_result result = c->transport->flush(c);
 

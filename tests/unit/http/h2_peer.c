@@ -105,7 +105,7 @@ static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, b
     answer(p, st, 400, 0);
 }
 
-static void on_malformed(void *owner, enum corral_err why)
+static void on_malformed(void *owner)
 {
     struct h2_peer *p = owner;
 
