@@ -123,11 +123,7 @@ static enum corral_err read_target(struct slice target, bool is_tls, struct http
     if (!http_target_ok(target)) {
         return CE_HTTP_TARGET;
     }
-    if (slice_eq_str(target, "*") && slice_eq_str(out->method, "OPTIONS")) {
-        out->path = target;
-        return CE_OK;
-    }
-    if (target.ptr[0] != '/') {
+    if (target.ptr[0] != '/' && !slice_eq_str(target, "*")) {
         enum corral_err err = strip_scheme(&target, is_tls, &out->authority);
         if (err != CE_OK) {
             return err;

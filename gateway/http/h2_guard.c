@@ -102,11 +102,11 @@ static enum corral_err judge_gone(struct h2_guard *g, const struct h2_settings *
 {
     const uint32_t *gone = find_gone(g, f->stream);
 
-    if (f->stream > g->accept_until || (gone != NULL && (*gone & H2_RESET_BY_US) != 0)) {
+    /* DATA on one that is so long gone that it is forgotten may be a race as well. */
+    bool is_late = gone == NULL ? f->type == NGHTTP2_DATA : (*gone & H2_RESET_BY_US) != 0;
+
+    if (is_late || f->stream > g->accept_until) {
         return h2_guard_spend(g, limits, H2_STALE);
-    }
-    if (gone == NULL && f->type == NGHTTP2_DATA) {
-        return h2_guard_spend(g, limits, H2_STALE); /* so long gone that it is forgotten */
     }
     return gone == NULL ? CE_H2_STREAM_ID : CE_H2_STREAM_CLOSED;
 }
@@ -115,20 +115,18 @@ static enum corral_err judge_head(struct h2_guard *g, const struct h2_settings *
                                   const struct h2_frame *f, bool is_live)
 {
     bool is_clients = (f->stream & 1) == 1;
+    bool is_new = is_clients && f->stream > g->last_stream;
+    enum corral_err err = CE_OK;
 
-    if (is_clients && f->stream > g->last_stream) {
+    if (is_new) {
         g->last_stream = f->stream;
-        if (f->stream > g->accept_until) { /* decoded for HPACK's sake, for nobody */
-            enum corral_err err = h2_guard_spend(g, limits, H2_STALE);
-            if (err != CE_OK) {
-                return err;
-            }
-        }
-    } else if (is_clients && !is_live) {
-        enum corral_err err = judge_gone(g, limits, f);
-        if (err != CE_OK) {
-            return err;
-        }
+    }
+    /* A new one beyond our GOAWAY is decoded for HPACK's sake, for nobody. */
+    if (is_new ? f->stream > g->accept_until : is_clients && !is_live) {
+        err = judge_gone(g, limits, f);
+    }
+    if (err != CE_OK) {
+        return err;
     }
     g->in_head = (f->flags & NGHTTP2_FLAG_END_HEADERS) == 0;
     g->continuations = 0;

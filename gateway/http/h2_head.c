@@ -114,10 +114,7 @@ static enum corral_err check_target(struct http_request *r)
     if (target.len > HTTP_MAX_LINE_BYTES) {
         return CE_HTTP_TARGET_TOO_LONG;
     }
-    if (slice_eq_str(target, "*") && slice_eq_str(r->method, "OPTIONS")) {
-        return CE_OK;
-    }
-    return target.ptr[0] == '/' ? http_split_target(target, r) : CE_HTTP_TARGET;
+    return http_split_target(target, r);
 }
 
 /* RFC 9113 section 8.3.1: :authority, or Host, or both alike. */

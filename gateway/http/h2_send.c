@@ -1,5 +1,6 @@
 #include <assert.h>
 
+#include "base/decimal.h"
 #include "base/mem.h"
 #include "http/h2_impl.h"
 
@@ -30,14 +31,13 @@ static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t cap
 static int on_send_data(nghttp2_session *ng, nghttp2_frame *frame, const uint8_t *frame_head,
                         size_t len, nghttp2_data_source *source, void *arg)
 {
-    enum { FRAME_HEAD_BYTES = 9 };
     struct h2_session *s = arg;
     struct h2_stream *st = source->ptr;
     bool last;
     struct slice waiting = s->events->peek(st, &last);
 
     assert(len <= waiting.len && frame->data.padlen == 0);
-    s->sink.write(s->sink.arg, slice_of((const char *)frame_head, FRAME_HEAD_BYTES));
+    s->sink.write(s->sink.arg, slice_of((const char *)frame_head, H2_FRAME_HEAD_BYTES));
     s->sink.write(s->sink.arg, slice_of(waiting.ptr, len));
     s->events->taken(s->owner, st, len);
     h2_guard_sent_data(&s->guard);
@@ -95,7 +95,7 @@ void h2_send_register(nghttp2_session_callbacks *callbacks)
 /* The first frame is our SETTINGS: the client is told the real number of streams. */
 static void greet(struct h2_session *s, struct slice frame)
 {
-    enum { FRAME_HEAD_BYTES = 9, VALUE_AT = FRAME_HEAD_BYTES + 2, MAX_BYTES = 64 };
+    enum { VALUE_AT = H2_FRAME_HEAD_BYTES + 2, MAX_BYTES = 64 };
     char copy[MAX_BYTES];
     uint32_t value = s->limits.max_streams;
 
@@ -182,12 +182,12 @@ void h2_stream_respond(struct h2_session *s, struct h2_stream *st, unsigned stat
 {
     NOT_ZEROED nghttp2_nv nv[H2_MAX_ANSWER_FIELDS + 1];
     NOT_ZEROED char names[H2_MAX_ANSWER_FIELDS * HTTP_MAX_NAME_BYTES];
-    char digits[3] = {(char)('0' + status / 100), (char)('0' + status / 10 % 10),
-                      (char)('0' + status % 10)};
+    char digits[3];
     const nghttp2_data_provider provider = {.source.ptr = st, .read_callback = on_read};
     size_t used = 0;
 
     assert(count <= H2_MAX_ANSWER_FIELDS && !st->responded);
+    decimal_fixed(digits, status, sizeof(digits));
     nv[0] = field_of(SLICE_LITERAL(":status"), slice_of(digits, sizeof(digits)), true);
     for (size_t i = 0; i < count; i++) {
         struct slice name = slice_of(names + used, fields[i].name.len);

@@ -49,6 +49,13 @@ static bool query_ok(struct slice query)
 
 enum corral_err http_split_target(struct slice target, struct http_request *out)
 {
+    if (slice_eq_str(target, "*") && slice_eq_str(out->method, "OPTIONS")) {
+        out->path = target;
+        return CE_OK;
+    }
+    if (target.ptr[0] != '/') {
+        return CE_HTTP_TARGET;
+    }
     size_t question = slice_find(target, '?');
 
     out->path = slice_of(target.ptr, question);

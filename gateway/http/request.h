@@ -15,7 +15,7 @@ bool http_method_ok(struct slice method);
 bool http_target_ok(struct slice target);
 
 /**
- * Split an origin-form target into out->path and out->query.
+ * Split a target that is not empty, origin-form or "*" for OPTIONS, into out->path and out->query.
  *
  * @return CE_OK, CE_HTTP_TARGET, CE_HTTP_TARGET_TOO_LONG (query over HTTP_MAX_QUERY_BYTES).
  */
