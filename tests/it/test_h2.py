@@ -47,6 +47,19 @@ def cut(corral, c, code=h2.CALM, reason=None):
     assert served(corral) < 2
 
 
+def reset_early(corral, c, count):
+    """So many requests whose answer has not begun, each reset at once."""
+    for _ in range(count):
+        c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+
+
+def begin_chat(corral, c, tokens):
+    """The stream of a chat whose answer has begun."""
+    stream = c.post("/api/chat", chat(tokens=tokens), corral.key())
+    assert c.until(lambda: c.stream(stream).chunks)
+    return stream
+
+
 def refused(c, stream, timeout=5):
     """RS: the code of the reset, or the 4xx."""
     own = c.stream(stream)
@@ -99,10 +112,8 @@ def test_s135_the_patient_form_is_asked_to_come_again(stable):
     sim = stable.sim("--tokens-per-s", "50", "--slots", "4").warm()
     corral = stable.corral(sim, slots=4)
     with wired(corral) as c:
-        kept = c.post("/api/chat", chat(tokens=60), corral.key())
-        assert c.until(lambda: c.stream(kept).chunks)
-        for _ in range(60):
-            c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+        kept = begin_chat(corral, c, 60)
+        reset_early(corral, c, 60)
         assert c.wait_goaway() == h2.NO_ERROR
         answer = c.answer(kept)
         assert (answer.status, answer.end) == (200, "whole")
@@ -374,8 +385,7 @@ def test_s150_settings_of_33_entries(shared):
 def test_a_lifetime_number_asks_to_come_again(stable):
     corral = stable.corral(stable.sim("--tokens-per-s", "50").warm(), http2={"frames_lifetime": 20})
     with wired(corral) as c:
-        kept = c.post("/api/chat", chat(tokens=50), corral.key())
-        assert c.until(lambda: c.stream(kept).chunks)
+        kept = begin_chat(corral, c, 50)
         c.send(h2.frame(h2.PING, 0, 0, b"12345678") * 20)
         assert c.wait_goaway() == h2.NO_ERROR
         assert c.answer(kept).end == "whole"
@@ -808,10 +818,8 @@ def test_a_head_whose_payload_never_comes(stable):
 def test_requests_on_their_way_at_a_goaway_cut_nobody(stable):
     corral = stable.corral(stable.sim("--tokens-per-s", "30", "--slots", "4").warm(), slots=4)
     with wired(corral) as c:
-        kept = c.post("/api/chat", chat(tokens=60), corral.key())
-        assert c.until(lambda: c.stream(kept).chunks)
-        for _ in range(50):
-            c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+        kept = begin_chat(corral, c, 60)
+        reset_early(corral, c, 50)
         assert c.wait_goaway() == h2.NO_ERROR
         c.post("/api/chat", chat(tokens=2), corral.key())
         assert c.answer(kept).end == "whole", c.goaways
@@ -820,9 +828,8 @@ def test_requests_on_their_way_at_a_goaway_cut_nobody(stable):
 def test_streams_beyond_a_goaway_are_counted(stable):
     corral = stable.corral(stable.sim("--tokens-per-s", "10").warm(), http2={"resets_before_response": 1})
     with wired(corral) as c:
-        kept = c.post("/api/chat", chat(tokens=1000), corral.key())
-        assert c.until(lambda: c.stream(kept).chunks)
-        c.rst(c.headers(c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]), end=False))
+        begin_chat(corral, c, 1000)
+        reset_early(corral, c, 1)
         assert c.wait_goaway() == h2.NO_ERROR
         for _ in range(5000):
             c.headers(c.fields())
@@ -869,8 +876,7 @@ def test_a_head_that_is_split_by_the_last_goaway(stable):
 def test_late_bytes_of_many_early_answers_cut_nobody(stable):
     corral = stable.corral(stable.sim("--tokens-per-s", "30").warm())
     with wired(corral) as c:
-        kept = c.post("/api/chat", chat(tokens=100), corral.key())
-        assert c.until(lambda: c.stream(kept).chunks)
+        kept = begin_chat(corral, c, 100)
         late = [c.headers(c.fields("POST", "/api/chat"), end=False) for _ in range(80)]
         assert c.until(lambda: all(hasattr(c.stream(s), "reset") for s in late), 6)
         for stream in late:
@@ -879,25 +885,55 @@ def test_late_bytes_of_many_early_answers_cut_nobody(stable):
 
 
 def test_output_is_made_as_it_is_taken(stable, monkeypatch):
-    """80 large answers that nobody reads, then reset: what is on its way is bounded."""
+    """Large answers, 4 MB, that nobody reads, then reset: what is on its way is bounded."""
     monkeypatch.setattr(recorder, "MODELS", tuple("model-with-some-name-%d" % i for i in range(1500)))
     replica = recorder.Recorder()
     corral = stable.corral(replica)
-    wait_for(lambda: len(corral.get("/api/tags").body) > 100000, 8, "a large answer")
+    wait_for(lambda: len(corral.get("/api/tags").body) > 300000, 8, "a large answer")
     with h2.Connection(corral.address, rcvbuf=65536) as c:
         assert c.until(lambda: c.peer and c.acked)
-        streams = [c.take_id() for _ in range(80)]
+        streams = [c.take_id() for _ in range(12)]
         c.send(b"".join(h2.frame(h2.HEADERS, 5, s, c.block_of(
             c.fields("GET", "/api/tags", [(KEY, "Bearer " + corral.key())]))) for s in streams))
         time.sleep(0.5)
         for stream in streams:
             c.rst(stream)
         c.frame(h2.PING, 0, 0, b"12345678")
-        c.until(lambda: c.pings or c.raw.end, 10)
-        assert sum(len(s.body) for s in c.streams.values()) < 8 << 20
+        assert c.until(lambda: c.pings, 10)
+        assert all(c.stream(s).status == 200 for s in streams)
+        assert sum(len(s.body) for s in c.streams.values()) < 1 << 20
     replica.close()
     served_by_any = h1.ask(corral.address, h1.get("/"))
     assert served_by_any.status == 200
+
+
+def test_what_follows_an_early_answer_has_an_end(shared):
+    """64 KiB more are read of a body that nobody wants, sooner than the second that it has."""
+    corral, _ = shared
+    with wired(corral) as c:
+        stream = c.headers(c.fields("POST", "/api/chat"), end=False)
+        assert c.until(lambda: c.stream(stream).over)
+        began = time.monotonic()
+        for _ in range(5):
+            c.frame(h2.DATA, 0, stream, b"x" * 16000)
+        assert c.until(lambda: hasattr(c.stream(stream), "reset"), 5)
+        assert c.stream(stream).reset == h2.NO_ERROR and time.monotonic() - began < 0.5
+
+
+def test_answers_that_nobody_reads_are_bounded(stable, monkeypatch):
+    """Whole answers without a window: above 4 MiB no further stream is begun."""
+    monkeypatch.setattr(recorder, "MODELS", tuple("model-with-some-name-%d" % i for i in range(1500)))
+    replica = recorder.Recorder()
+    corral = stable.corral(replica)
+    size = wait_for(lambda: [n for n in [len(corral.get("/api/tags").body)] if n > 100000], 8, "an answer")[0]
+    with wired(corral, window=0) as c:
+        streams = [c.headers(c.fields("GET", "/api/tags", [(KEY, "Bearer " + corral.key())]))
+                   for _ in range(60)]
+        assert ping(c)
+        begun = [s for s in streams if c.stream(s).status == 200]
+        assert {c.stream(s).end for s in streams if s not in begun} == {h2.REFUSED}
+        assert (4 << 20) < len(begun) * size < (4 << 20) + 2 * size
+    replica.close()
 
 
 def test_a_refused_head_has_no_body(shared):

@@ -491,4 +491,13 @@ RULES = [
     ("HTTP/2: a drain names the last stream", "front/h2_server.c",
      "if (h->refuse_at_ms != 0 && front_now_ms(h->front) >= h->refuse_at_ms) {", "if (false) {", [],
      it("s181", H2)),
+    ("TLS handshakes take turns", "net/conn.c",
+     "if (c->ssl != NULL && c->worker->handshake_steps++ >= WORKER_HANDSHAKE_STEPS) {", "if (false) {",
+     ["net_tls"], None),
+    ("HTTP/2: what is read after an early answer is bounded", "front/h2_request.c",
+     "if (r->lingered_bytes > LINGER_BYTES) {", "if (false) {", [], it("early_answer_has_an_end", H2)),
+    ("HTTP/2: answers that wait are bounded", "front/h2_request.c",
+     "if (h->out_bytes > OUT_SUM_MAX_BYTES) {", "if (false) {", [], it("answers_that_nobody", H2)),
+    ("HTTP/2: frames are made as they are taken", "http/h2_send.c",
+     "return s->sink.room(s->sink.arg) ? 0 : NGHTTP2_ERR_PAUSE;", "return 0;", [], it("as_it_is_taken", H2)),
 ]

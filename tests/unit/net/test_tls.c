@@ -365,6 +365,49 @@ START_TEST(bytes_inside_tls_come_after_a_resume)
 }
 END_TEST
 
+static void count_closed(struct conn *c, enum corral_err why)
+{
+    ++*(unsigned *)c->owner;
+}
+
+/* Everybody's first bytes are nonsense: each step of a handshake closes one. */
+START_TEST(handshakes_take_turns)
+{
+    enum { CLIENTS = 10 };
+    static const struct conn_events counting = {
+        .on_data = on_data, .on_eof = on_eof, .on_closed = count_closed};
+    struct tls_files files = {chain_file, key_file};
+    const struct tls_settings settings = {
+        .certificates = &files, .certificate_count = 1, .ticket_rotation_s = 3600};
+    struct worker *w = worker_create(0);
+    struct tls_fault fault;
+    struct tls_ctx *ctx;
+    unsigned closed = 0;
+    int far[CLIENTS];
+
+    ck_assert_int_eq(tls_ctx_create(&settings, &ctx, &fault), CE_OK);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        int ends[2];
+
+        ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends), 0);
+        far[i] = ends[1];
+        ck_assert_int_eq(write(far[i], "no TLS at all, not a bit of it", 30), 30);
+        conn_accept(w, ends[0], ctx, 5000, &counting, &closed);
+    }
+    for (unsigned turn = 1; turn <= 3; turn++) {
+        w->handshake_steps = 0; /* worker_run does it */
+        event_base_loop(w->base, EVLOOP_ONCE);
+        unsigned most = turn * WORKER_HANDSHAKE_STEPS;
+        ck_assert_uint_eq(closed, most < CLIENTS ? most : CLIENTS);
+    }
+    for (size_t i = 0; i < CLIENTS; i++) {
+        close(far[i]);
+    }
+    tls_ctx_unref(ctx);
+    worker_destroy(w);
+}
+END_TEST
+
 static Suite *tls_suite(void)
 {
     Suite *suite = suite_create("tls");
@@ -382,6 +425,7 @@ static Suite *tls_suite(void)
     tcase_add_test(conns, s191_floods_of_key_updates_are_cut);
     tcase_add_test(conns, a_few_key_updates_are_fine);
     tcase_add_test(conns, bytes_inside_tls_come_after_a_resume);
+    tcase_add_test(conns, handshakes_take_turns);
     suite_add_tcase(suite, names);
     suite_add_tcase(suite, conns);
     return suite;
