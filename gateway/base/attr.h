@@ -14,6 +14,8 @@
 #else
 #define NOT_ZEROED
 #endif
+/** A type of so many bytes that are computed with together; in base/lane.h only. */
+#define VECTOR(bytes) __attribute__((vector_size(bytes)))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 

@@ -1,11 +1,10 @@
 #include "base/decimal.h"
 
-#include <string.h>
-
 /* Two digits for each division. */
-static const char pairs[] = "00010203040506070809101112131415161718192021222324252627282930313233"
-                            "34353637383940414243444546474849505152535455565758596061626364656667"
-                            "6869707172737475767778798081828384858687888990919293949596979899";
+const char decimal_pairs[200] =
+    "00010203040506070809101112131415161718192021222324252627282930313233"
+    "34353637383940414243444546474849505152535455565758596061626364656667"
+    "6869707172737475767778798081828384858687888990919293949596979899";
 
 char *decimal_before(char *end, uint64_t value)
 {
@@ -13,22 +12,44 @@ char *decimal_before(char *end, uint64_t value)
 
     while (value >= 100) {
         at -= 2;
-        memcpy(at, pairs + value % 100 * 2, 2);
+        decimal_pair(at, (unsigned)(value % 100));
         value /= 100;
     }
     if (value >= 10) {
         at -= 2;
-        memcpy(at, pairs + value * 2, 2);
+        decimal_pair(at, (unsigned)value);
         return at;
     }
     *--at = (char)('0' + value);
     return at;
 }
 
+char *decimal_put(char *at, uint64_t value)
+{
+    char room[DECIMAL_BYTES];
+
+    if (value < 10) {
+        *at = (char)('0' + value);
+        return at + 1;
+    }
+    if (value < 100) {
+        decimal_pair(at, (unsigned)value);
+        return at + 2;
+    }
+    const char *digits = decimal_before(room + sizeof(room), value);
+    size_t len = (size_t)(room + sizeof(room) - digits);
+
+    memcpy(at, digits, len);
+    return at + len;
+}
+
 void decimal_fixed(char *out, uint64_t value, unsigned width)
 {
-    while (width-- > 0) {
-        out[width] = (char)('0' + value % 10);
-        value /= 10;
+    for (; width >= 2; width -= 2) {
+        decimal_pair(out + width - 2, (unsigned)(value % 100));
+        value /= 100;
+    }
+    if (width == 1) {
+        *out = (char)('0' + value % 10);
     }
 }

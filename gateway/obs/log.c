@@ -4,8 +4,8 @@
 
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/lane.h"
 #include "base/utf8.h"
-#include "base/word.h"
 #include "obs/log_ring.h"
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
@@ -15,46 +15,57 @@ bool log_enabled(const struct log_source *source, enum log_level level)
     return source != NULL && level >= log_source_level(source);
 }
 
-static void put(struct log_line *line, struct slice bytes)
+/* Behind the limit: a number or the quotes of a member that just fitted, and the end of the line.
+ */
+enum { SLACK = 64 };
+
+/* Where a member's value goes, behind its key, with room for `len` bytes; NULL: no room. */
+static char *put_key(struct log_line *line, struct slice key, size_t len)
 {
-    if (bytes.len > sizeof(line->text) - 2 - line->len) {
-        line->overflow = true;
-        return;
+    char *at = line->text + line->len;
+
+    if (UNLIKELY(line->len + key.len + len > line->limit)) {
+        line->left_out = true;
+        return NULL;
     }
-    if (bytes.len > 0) {
-        memcpy(line->text + line->len, bytes.ptr, bytes.len);
-        line->len += bytes.len;
-    }
+    memcpy(at, key.ptr, key.len);
+    return at + key.len;
 }
 
-static void put_str(struct log_line *line, const char *text)
+static void put_end(struct log_line *line, const char *at)
 {
-    put(line, slice_str(text));
+    line->len = (size_t)(at - line->text);
 }
 
-static bool plain_char(unsigned char c)
+static char *put_literal(char *at, const char *text)
 {
-    return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+    size_t len = strlen(text);
+
+    memcpy(at, text, len);
+    return at + len;
+}
+
+/* What must be escaped, or looked at as UTF-8: quotes, backslashes, controls, all but ASCII. */
+static lane not_plain(lane l)
+{
+    return lane_below(l, 0x20) | lane_equal(l, '"') | lane_equal(l, '\\') | lane_equal(l, 0x7f) |
+           lane_high(l);
 }
 
 /* Nearly every value is: ASCII without quotes, backslashes and control characters. */
 static bool all_plain(struct slice s)
 {
-    size_t i = 0;
+    size_t at = 0;
 
-    while (s.len - i >= WORD_BYTES) {
-        uint64_t word = word_load(s.ptr + i);
-
-        if ((word_equal(word, '"') | word_equal(word, '\\') | word_equal(word, 0x7f) |
-             word_below(word, 0x20) | (word & WORD_TOPS)) != 0) {
+    if (s.len < LANE_BYTES) {
+        return s.len == 0 || !lane_any(not_plain(lane_cover(s.ptr, s.len)));
+    }
+    for (; at + LANE_BYTES < s.len; at += LANE_BYTES) {
+        if (lane_any(not_plain(lane_load(s.ptr + at)))) {
             return false;
         }
-        i += WORD_BYTES;
     }
-    while (i < s.len && (unsigned char)s.ptr[i] < 0x80 && plain_char((unsigned char)s.ptr[i])) {
-        i++;
-    }
-    return i == s.len;
+    return !lane_any(not_plain(lane_load(s.ptr + s.len - LANE_BYTES)));
 }
 
 /* U+0080 to U+009F: a terminal may take U+009B for the beginning of a command. */
@@ -63,140 +74,111 @@ static bool is_control_pair(struct slice s)
     return s.len >= 2 && (unsigned char)s.ptr[0] == 0xc2 && (unsigned char)s.ptr[1] < 0xa0;
 }
 
-static void put_escaped(struct log_line *line, struct slice s)
+static bool plain_char(unsigned char c)
 {
-    size_t plain = 0;
+    return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+}
+
+/* Returns the place behind, or NULL: there is no room before `end`. */
+static char *put_escaped(char *at, const char *end, struct slice s)
+{
+    enum { ESCAPED = 6 };
     size_t i = 0;
 
-    while (i < s.len) {
-        unsigned char c = (unsigned char)s.ptr[i];
-
-        if (c < 0x80 && plain_char(c)) {
-            i++;
-            continue;
-        }
+    while (i < s.len && end - at >= ESCAPED) {
         size_t width = utf8_char_len(slice_from(s, i));
         bool pair = width == 2 && is_control_pair(slice_from(s, i));
-        char text[8];
+        unsigned char c = (unsigned char)s.ptr[i];
 
         if (width > 0 && plain_char(c) && !pair) {
+            memcpy(at, s.ptr + i, width);
+            at += width;
             i += width;
             continue;
         }
-        put(line, slice_of(s.ptr + plain, i - plain));
         i += pair ? 1 : 0;
-        c = (unsigned char)s.ptr[i];
-        snprintf(text, sizeof(text), "\\u%04x", width == 0 ? 0xfffdu : c);
-        put_str(line, text);
-        plain = ++i;
+        c = (unsigned char)s.ptr[i++];
+        at += snprintf(at, ESCAPED + 1, "\\u%04x", width == 0 ? 0xfffdu : c);
     }
-    put(line, slice_from(s, plain));
-}
-
-/* A member whose value needs no escaping, quoted or not: nearly all there are. */
-static void put_member(struct log_line *line, const char *key, struct slice value, bool quoted)
-{
-    size_t key_len = strlen(key);
-    char *at = line->text + line->len;
-
-    if (key_len + value.len + 6 > sizeof(line->text) - 2 - line->len) {
-        line->overflow = true;
-        return;
-    }
-    memcpy(at, ",\"", 2);
-    memcpy(at + 2, key, key_len);
-    at += 2 + key_len;
-    memcpy(at, "\":", 2);
-    at += 2;
-    if (quoted) {
-        *at++ = '"';
-    }
-    if (value.len > 0) {
-        memcpy(at, value.ptr, value.len);
-        at += value.len;
-    }
-    if (quoted) {
-        *at++ = '"';
-    }
-    line->len = (size_t)(at - line->text);
+    return i == s.len ? at : NULL;
 }
 
 void log_begin(struct log_line *line, struct log_source *source, enum log_level level,
                const char *event)
 {
-    char stamp[CLOCK_STAMP_BYTES];
-
     line->source = log_enabled(source, level) ? source : NULL;
     line->len = 0;
-    line->overflow = false;
+    line->limit = 0;
+    line->left_out = false;
     if (line->source == NULL) {
         return;
     }
-    clock_stamp(clock_wall_ms(), stamp);
-    put_str(line, "{\"time\":\"");
-    put_str(line, stamp);
-    put_str(line, "\",\"level\":\"");
-    put_str(line, level_names[level]);
-    put_str(line, "\",\"event\":\"");
-    put_str(line, event);
-    put_str(line, "\"");
+    char *at = put_literal(line->text, "{\"time\":\"");
+
+    clock_stamp(clock_wall_ms(), at);
+    at = put_literal(at + CLOCK_STAMP_BYTES - 1, "\",\"level\":\"");
+    at = put_literal(at, level_names[level]);
+    at = put_literal(at, "\",\"event\":\"");
+    at = put_literal(at, event);
+    *at++ = '"';
+    put_end(line, at);
+    line->limit = sizeof(line->text) - SLACK;
 }
 
-/* A value that does not fit is left out as a whole, so that the line stays JSON. */
-void log_text(struct log_line *line, const char *key, struct slice value)
+void log_put_text(struct log_line *line, struct slice key, struct slice value)
 {
-    size_t before = line->len;
+    bool plain = all_plain(value);
+    char *at = put_key(line, key, value.len);
 
-    if (line->source == NULL || line->overflow) {
+    if (at == NULL) {
         return;
     }
-    if (all_plain(value)) {
-        put_member(line, key, value, true);
+    *at++ = '"';
+    if (!plain) {
+        at = put_escaped(at, line->text + line->limit, value);
+    } else if (value.len > 0) {
+        memcpy(at, value.ptr, value.len);
+        at += value.len;
+    }
+    if (at == NULL) {
+        line->left_out = true;
         return;
     }
-    put_member(line, key, SLICE_LITERAL("\""), false);
-    put_escaped(line, value);
-    put_str(line, "\"");
-    if (line->overflow) {
-        line->len = before;
+    *at++ = '"';
+    put_end(line, at);
+}
+
+void log_put_u64(struct log_line *line, struct slice key, uint64_t value)
+{
+    char *at = put_key(line, key, 0);
+
+    if (at != NULL) {
+        put_end(line, decimal_put(at, value));
     }
 }
 
-void log_str(struct log_line *line, const char *key, const char *value)
+void log_put_bool(struct log_line *line, struct slice key, bool value)
 {
-    log_text(line, key, slice_str(value));
-}
+    char *at = put_key(line, key, 0);
 
-static void put_raw(struct log_line *line, const char *key, struct slice value)
-{
-    if (line->source != NULL && !line->overflow) {
-        put_member(line, key, value, false);
+    if (at != NULL) {
+        put_end(line, put_literal(at, value ? "true" : "false"));
     }
 }
 
-void log_u64(struct log_line *line, const char *key, uint64_t value)
+void log_put_seconds(struct log_line *line, struct slice key, uint64_t us)
 {
-    char room[DECIMAL_BYTES];
-    const char *digits = decimal_before(room + sizeof(room), value);
+    char *at = put_key(line, key, 0);
+    unsigned micros = (unsigned)(us % 1000000u);
 
-    put_raw(line, key, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
-}
-
-void log_bool(struct log_line *line, const char *key, bool value)
-{
-    put_raw(line, key, value ? SLICE_LITERAL("true") : SLICE_LITERAL("false"));
-}
-
-void log_seconds(struct log_line *line, const char *key, uint64_t us)
-{
-    enum { MICROS = 6 };
-    char room[DECIMAL_BYTES + 1 + MICROS];
-    char *point = room + DECIMAL_BYTES;
-    const char *digits = decimal_before(point, us / 1000000u);
-
-    *point = '.';
-    decimal_fixed(point + 1, us, MICROS);
-    put_raw(line, key, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
+    if (at != NULL) {
+        at = decimal_put(at, us / 1000000u);
+        *at = '.';
+        decimal_pair(at + 1, micros / 10000);
+        decimal_pair(at + 3, micros / 100 % 100);
+        decimal_pair(at + 5, micros % 100);
+        put_end(line, at + 7);
+    }
 }
 
 void log_end(struct log_line *line)
@@ -204,17 +186,18 @@ void log_end(struct log_line *line)
     if (line->source == NULL) {
         return;
     }
-    line->text[line->len++] = '}';
-    line->text[line->len++] = '\n';
+    char *at = line->text + line->len;
+
+    put_end(line, put_literal(at, line->left_out ? ",\"left_out\":true}\n" : "}\n"));
     log_source_put(line->source, slice_of(line->text, line->len));
 }
 
-void log_event(struct log_source *source, enum log_level level, const char *event,
-               const char *detail_key, const char *detail)
+void log_put_event(struct log_source *source, enum log_level level, const char *event,
+                   struct slice key, const char *detail)
 {
     struct log_line line;
 
     log_begin(&line, source, level, event);
-    log_str(&line, detail_key, detail);
+    log_put_text(&line, key, slice_str(detail));
     log_end(&line);
 }

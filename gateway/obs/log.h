@@ -52,7 +52,8 @@ uint64_t logger_dropped(struct logger *l);
 struct log_line {
     struct log_source *source; /* NULL: below the level, everything is a no-op */
     size_t len;
-    bool overflow;
+    size_t limit;  /* where the last member must have begun; 0: no line */
+    bool left_out; /* a value did not fit: the line's end tells */
     char text[LOG_LINE_BYTES];
 };
 
@@ -61,16 +62,32 @@ bool log_enabled(const struct log_source *source, enum log_level level);
 /** Begin with time, level and event name (static text). `source` may be NULL: no line. */
 void log_begin(struct log_line *line, struct log_source *source, enum log_level level,
                const char *event);
-void log_text(struct log_line *line, const char *key, struct slice value);
-void log_str(struct log_line *line, const char *key, const char *value);
-void log_u64(struct log_line *line, const char *key, uint64_t value);
-void log_bool(struct log_line *line, const char *key, bool value);
+
+/*
+ * One member each; `key` is a literal. A value that does not fit is left out as a whole, so that
+ * the line stays JSON, and the line ends in "left_out":true.
+ */
+#define LOG_KEY(key) SLICE_LITERAL(",\"" key "\":")
+
+/** Text from anywhere: escaped. */
+#define log_text(line, key, value) log_put_text(line, LOG_KEY(key), value)
+#define log_str(line, key, value) log_put_text(line, LOG_KEY(key), slice_str(value))
+#define log_u64(line, key, value) log_put_u64(line, LOG_KEY(key), value)
+#define log_bool(line, key, value) log_put_bool(line, LOG_KEY(key), value)
 /** Microseconds as seconds with six decimals. */
-void log_seconds(struct log_line *line, const char *key, uint64_t us);
+#define log_seconds(line, key, us) log_put_seconds(line, LOG_KEY(key), us)
+
+void log_put_text(struct log_line *line, struct slice key, struct slice value);
+void log_put_u64(struct log_line *line, struct slice key, uint64_t value);
+void log_put_bool(struct log_line *line, struct slice key, bool value);
+void log_put_seconds(struct log_line *line, struct slice key, uint64_t us);
+
 void log_end(struct log_line *line);
 
 /** One line with one detail: for rare events. */
-void log_event(struct log_source *source, enum log_level level, const char *event,
-               const char *detail_key, const char *detail);
+#define log_event(source, level, event, key, detail)                                               \
+    log_put_event(source, level, event, LOG_KEY(key), detail)
+void log_put_event(struct log_source *source, enum log_level level, const char *event,
+                   struct slice key, const char *detail);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <assert.h>
 
-#include "base/word.h"
+#include "base/lane.h"
 
 enum state {
     AT_VALUE,
@@ -16,19 +16,6 @@ enum state {
     IN_HEX,
     IN_LITERAL,
 };
-
-static bool part_is(const char *name, struct slice part)
-{
-    if (name == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < part.len; i++) {
-        if (name[i] != part.ptr[i] || name[i] == '\0') {
-            return false;
-        }
-    }
-    return name[part.len] == '\0';
-}
 
 /* The lowest path of a mask that is not empty. */
 static size_t first_of(uint32_t mask)
@@ -48,47 +35,53 @@ void watch_index_build(const struct watch_table *table, struct watch_index *out)
         const char *const *parts = table->paths[i].parts;
 
         for (size_t level = 0; level < WATCH_LEVELS && parts[level] != NULL; level++) {
+            size_t len = strlen(parts[level]);
+
+            assert(len > 0 && len <= WATCH_KEY_BYTES);
+            out->lengths[level][i] = (uint8_t)len;
             out->paths[level][first_slot(parts[level])] |= (uint32_t)1 << i;
         }
     }
 }
 
-/* Of the paths alive in the container around, those whose next part is `part`. */
-static uint32_t paths_matching(const struct watch *w, struct slice part)
+/* Of `left`, those whose part at this level is `part`. */
+static uint32_t paths_equal(const struct watch_table *table, size_t level, uint32_t left,
+                            struct slice part)
 {
     uint32_t mask = 0;
 
-    if (w->depth == 0 || w->depth > WATCH_LEVELS || part.len == 0) {
-        return 0;
-    }
-    uint32_t left = w->live[w->depth];
-
-    if (w->table->index != NULL) {
-        left &= w->table->index->paths[w->depth - 1u][first_slot(part.ptr)];
-    }
     for (; left != 0; left &= left - 1) {
-        if (part_is(w->table->paths[first_of(left)].parts[w->depth - 1u], part)) {
+        size_t i = first_of(left);
+
+        if (table->index->lengths[level][i] == part.len &&
+            memcmp(table->paths[i].parts[level], part.ptr, part.len) == 0) {
             mask |= left & -left;
         }
     }
     return mask;
 }
 
-static void report(struct watch *w, enum scan_kind kind)
+/* Of the paths alive in the container around, those whose next part is `part`: mostly none. */
+static uint32_t paths_matching(const struct watch *w, struct slice part)
 {
-    size_t held = w->text_len < WATCH_TEXT_BYTES ? w->text_len : WATCH_TEXT_BYTES;
-    bool container = kind == SCAN_OBJECT || kind == SCAN_ARRAY;
+    if (w->depth == 0 || w->depth > WATCH_LEVELS || part.len == 0) {
+        return 0;
+    }
+    size_t level = w->depth - 1u;
+    uint32_t left = w->live[w->depth] & w->table->index->paths[level][first_slot(part.ptr)];
 
+    return left == 0 ? 0 : paths_equal(w->table, level, left, part);
+}
+
+/* `text`: of a string or literal, as much as is held; `len`: of all of it. */
+static void report(struct watch *w, enum scan_kind kind, struct slice text, size_t len)
+{
     for (uint32_t left = w->matched; left != 0; left &= left - 1) {
         size_t i = first_of(left);
 
         if (w->depth <= WATCH_LEVELS && w->table->paths[i].parts[w->depth] == NULL) {
-            struct watch_event event = {
-                .path = i,
-                .kind = kind,
-                .text = container ? slice_of(NULL, 0) : slice_of(w->text, held),
-                .len = container ? 0 : w->text_len,
-            };
+            struct watch_event event = {.path = i, .kind = kind, .text = text, .len = len};
+
             w->on_value(w->arg, &event);
         }
     }
@@ -109,7 +102,7 @@ static void value_done(struct watch *w)
 
 static void open_container(struct watch *w, bool object)
 {
-    report(w, object ? SCAN_OBJECT : SCAN_ARRAY);
+    report(w, object ? SCAN_OBJECT : SCAN_ARRAY, slice_of(NULL, 0), 0);
     if (w->depth == WATCH_DEPTH_MAX) {
         w->broken = true;
         return;
@@ -166,21 +159,44 @@ static void begin_string(struct watch *w, bool key)
     w->high_surrogate = 0;
 }
 
-static void end_string(struct watch *w)
+static bool is_literal_byte(char c)
 {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == 'E' || c == '+' || c == '-' ||
+           c == '.';
+}
+
+/* What is read now is `tail` behind what is held: all of it, and how long it is. */
+static struct slice whole_text(struct watch *w, struct slice tail, size_t *out_len)
+{
+    if (w->text_len > 0) {
+        take(w, tail);
+        tail = slice_of(w->text, w->text_len);
+        *out_len = w->text_len;
+    } else {
+        *out_len = tail.len;
+    }
+    return slice_of(tail.ptr, tail.len < WATCH_TEXT_BYTES ? tail.len : WATCH_TEXT_BYTES);
+}
+
+/* At a closing quote, with the plain bytes `tail` before it. */
+static void end_string(struct watch *w, struct slice tail)
+{
+    size_t len;
+
     drop_surrogate(w);
+    struct slice text = whole_text(w, tail, &len);
+
     if (!w->string_is_key) {
-        report(w, SCAN_STRING);
+        report(w, SCAN_STRING, text, len);
         value_done(w);
         return;
     }
-    bool fits = w->text_len <= WATCH_KEY_BYTES;
-
-    w->matched = fits ? paths_matching(w, slice_of(w->text, w->text_len)) : 0;
+    w->matched = len <= WATCH_KEY_BYTES ? paths_matching(w, text) : 0;
     w->state = AT_COLON;
 }
 
-static void begin_value(struct watch *w, char c)
+/* Returns bytes read: a literal's first one is left to literal_run. */
+static size_t begin_value(struct watch *w, char c)
 {
     if (w->depth > 0 && !in_object(w)) {
         w->matched = paths_matching(w, SLICE_LITERAL("[]"));
@@ -193,35 +209,42 @@ static void begin_value(struct watch *w, char c)
         w->state = IN_LITERAL;
         w->string_is_key = true; /* its text is judged, whoever asks */
         w->text_len = 0;
-        take(w, slice_of(&c, 1));
+        return 0;
     } else {
         w->broken = true;
     }
+    return 1;
 }
 
-static bool is_literal_byte(char c)
+static bool literal_kind(struct slice text, enum scan_kind *out)
 {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || c == 'E' || c == '+' || c == '-' ||
-           c == '.';
+    switch (text.ptr[0]) {
+    case 't':
+        *out = SCAN_TRUE;
+        return slice_eq(text, SLICE_LITERAL("true"));
+    case 'f':
+        *out = SCAN_FALSE;
+        return slice_eq(text, SLICE_LITERAL("false"));
+    case 'n':
+        *out = SCAN_NULL;
+        return slice_eq(text, SLICE_LITERAL("null"));
+    default:
+        *out = SCAN_NUMBER;
+        return true;
+    }
 }
 
-static void end_literal(struct watch *w)
+static void end_literal(struct watch *w, struct slice tail)
 {
-    struct slice text =
-        slice_of(w->text, w->text_len < WATCH_TEXT_BYTES ? w->text_len : WATCH_TEXT_BYTES);
+    enum scan_kind kind;
+    size_t len;
+    struct slice text = whole_text(w, tail, &len);
 
-    if (slice_eq_str(text, "true")) {
-        report(w, SCAN_TRUE);
-    } else if (slice_eq_str(text, "false")) {
-        report(w, SCAN_FALSE);
-    } else if (slice_eq_str(text, "null")) {
-        report(w, SCAN_NULL);
-    } else if (ascii_lower(text.ptr[0]) >= 'a') {
+    if (!literal_kind(text, &kind)) {
         w->broken = true;
         return;
-    } else {
-        report(w, SCAN_NUMBER);
     }
+    report(w, kind, text, len);
     value_done(w);
 }
 
@@ -304,25 +327,23 @@ static void hex_digit(struct watch *w, char c)
     }
 }
 
-/* Of 8 bytes those that end a run: a quote, a backslash or a control character. */
-static uint64_t ends_run(const char *p)
+/* What ends a run: a quote, a backslash or a control character. */
+static lane ends_run(lane l)
 {
-    uint64_t word = word_load(p);
-
-    return word_equal(word, '"') | word_equal(word, '\\') | word_below(word, 0x20);
+    return lane_equal(l, '"') | lane_equal(l, '\\') | lane_below(l, 0x20);
 }
 
 static size_t run_length(struct slice in)
 {
     size_t i = 0;
 
-    while (in.len - i >= WORD_BYTES) {
-        uint64_t ends = ends_run(in.ptr + i);
+    while (in.len - i >= LANE_BYTES) {
+        lane ends = ends_run(lane_load(in.ptr + i));
 
-        if (ends != 0) {
-            return i + word_first(ends);
+        if (lane_any(ends)) {
+            return i + lane_first(ends);
         }
-        i += WORD_BYTES;
+        i += LANE_BYTES;
     }
     while (i < in.len && in.ptr[i] != '"' && in.ptr[i] != '\\' &&
            (unsigned char)in.ptr[i] >= 0x20) {
@@ -331,11 +352,37 @@ static size_t run_length(struct slice in)
     return i;
 }
 
+/* What nearly always follows a key, and a value in an object: read at once. Bytes read. */
+static size_t after_key(struct watch *w, struct slice in)
+{
+    if (w->state != AT_COLON || in.len == 0 || in.ptr[0] != ':') {
+        return 0;
+    }
+    w->state = AT_VALUE;
+    return in.len > 1 && in.ptr[1] > ' ' ? 1 + begin_value(w, in.ptr[1]) : 1;
+}
+
+static size_t after_value(struct watch *w, struct slice in)
+{
+    if (w->state != AT_NEXT || in.len < 2 || in.ptr[0] != ',' || in.ptr[1] != '"' ||
+        !in_object(w)) {
+        return 0;
+    }
+    begin_string(w, true);
+    return 2;
+}
+
 /* A run of plain string bytes and the one byte that ends it. Returns bytes read. */
 static size_t string_run(struct watch *w, struct slice in)
 {
     size_t i = run_length(in);
 
+    if (i < in.len && in.ptr[i] == '"') {
+        end_string(w, slice_of(in.ptr, i));
+        struct slice rest = slice_of(in.ptr + i + 1, in.len - i - 1);
+
+        return i + 1 + (w->string_is_key ? after_key(w, rest) : after_value(w, rest));
+    }
     if (i > 0) {
         drop_surrogate(w);
         take(w, slice_of(in.ptr, i));
@@ -343,13 +390,7 @@ static size_t string_run(struct watch *w, struct slice in)
     if (i == in.len) {
         return i;
     }
-    if (in.ptr[i] == '"') {
-        end_string(w);
-        if (w->state == AT_COLON && i + 1 < in.len && in.ptr[i + 1] == ':') {
-            w->state = AT_VALUE; /* what nearly always follows a key */
-            i++;
-        }
-    } else if (in.ptr[i] == '\\') {
+    if (in.ptr[i] == '\\') {
         w->state = IN_ESCAPE;
     } else {
         w->broken = true;
@@ -364,20 +405,19 @@ static size_t literal_run(struct watch *w, struct slice in)
     while (i < in.len && is_literal_byte(in.ptr[i])) {
         i++;
     }
-    if (i > 0) {
-        take(w, slice_of(in.ptr, i));
+    if (i == in.len) {
+        take(w, in);
+        return i;
     }
-    if (i < in.len) {
-        end_literal(w);
-    }
-    return i;
+    end_literal(w, slice_of(in.ptr, i));
+    return i + after_value(w, slice_of(in.ptr + i, in.len - i));
 }
 
-/* Between tokens: white space is skipped, one byte of structure is read. */
-static void structure(struct watch *w, char c)
+/* Between tokens: white space is skipped, one byte of structure is read. Returns bytes read. */
+static size_t structure(struct watch *w, char c)
 {
     if (c == ' ' || c == '\n' || c == '\r' || c == '\t') {
-        return;
+        return 1;
     }
     bool closes = c == '}' || c == ']';
 
@@ -385,13 +425,11 @@ static void structure(struct watch *w, char c)
     case AT_FIRST_VALUE:
         if (closes) {
             close_container(w, c);
-            return;
+            return 1;
         }
-        begin_value(w, c);
-        return;
+        return begin_value(w, c);
     case AT_VALUE:
-        begin_value(w, c);
-        return;
+        return begin_value(w, c);
     case AT_FIRST_KEY:
     case AT_KEY:
         if (c == '"') {
@@ -401,11 +439,11 @@ static void structure(struct watch *w, char c)
         } else {
             w->broken = true;
         }
-        return;
+        return 1;
     case AT_COLON:
         w->broken = c != ':';
         w->state = AT_VALUE;
-        return;
+        return 1;
     default:
         break;
     }
@@ -416,6 +454,7 @@ static void structure(struct watch *w, char c)
     } else {
         w->broken = true;
     }
+    return 1;
 }
 
 static size_t step(struct watch *w, struct slice in)
@@ -432,15 +471,14 @@ static size_t step(struct watch *w, struct slice in)
         hex_digit(w, in.ptr[0]);
         return 1;
     default:
-        structure(w, in.ptr[0]);
-        return 1;
+        return structure(w, in.ptr[0]);
     }
 }
 
 void watch_init(struct watch *w, const struct watch_table *table,
                 void (*on_value)(void *arg, const struct watch_event *event), void *arg)
 {
-    assert(table->count <= WATCH_PATHS_MAX);
+    assert(table->count <= WATCH_PATHS_MAX && table->index != NULL);
     w->table = table;
     w->on_value = on_value;
     w->arg = arg;

@@ -29,15 +29,16 @@ struct watch_path {
     const char *parts[WATCH_LEVELS + 1]; /* static; NULL behind the last */
 };
 
-/** Per level, by the low five bits of a part's first byte: the paths that may go on with it. */
+/** Per level: by the low five bits of a part's first byte the paths that may go on with it. */
 struct watch_index {
     uint32_t paths[WATCH_LEVELS][WATCH_FIRSTS];
+    uint8_t lengths[WATCH_LEVELS][WATCH_PATHS_MAX]; /* of their parts */
 };
 
 struct watch_table {
     const struct watch_path *paths;  /* static */
     size_t count;                    /* <= WATCH_PATHS_MAX */
-    const struct watch_index *index; /* static; NULL: every path is compared */
+    const struct watch_index *index; /* static; built before the first watch */
 };
 
 /** Fill the index of a table, once. */

@@ -49,6 +49,90 @@ START_TEST(lines_are_json_and_escaped)
 }
 END_TEST
 
+/* One more byte at each step: every value that does not fit is left out alone, all lines are whole.
+ */
+START_TEST(what_does_not_fit_is_left_out)
+{
+    static char text[65536];
+    static char long_text[LOG_LINE_BYTES];
+    static char name[] = "/tmp/corral-test-log-XXXXXX";
+    struct log_settings settings = {LOG_INFO, name};
+    struct logger *l;
+    struct log_line line;
+    unsigned seen[2] = {0, 0};
+
+    close(mkstemp(name));
+    ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    struct log_source *s = logger_source(l);
+
+    for (size_t step = 0; step < 16; step++) {
+        for (int escaped = 0; escaped <= 1; escaped++) {
+            size_t len = (escaped ? 640 : 3800) + step * (escaped ? 2 : 16);
+
+            memset(long_text, escaped ? '"' : 'x', len);
+            log_begin(&line, s, LOG_INFO, "long");
+            log_text(&line, "x", slice_of(long_text, len));
+            log_u64(&line, "n", UINT64_MAX);
+            log_seconds(&line, "t", UINT64_MAX);
+            log_str(&line, "last", "here");
+            ck_assert_uint_lt(line.len, sizeof(line.text));
+            seen[line.left_out]++;
+            log_end(&line);
+            ck_assert_uint_le(line.len, sizeof(line.text));
+            ck_assert(slice_ends_with(slice_of(line.text, line.len),
+                                      line.left_out ? SLICE_LITERAL(",\"left_out\":true}\n")
+                                                    : SLICE_LITERAL(",\"last\":\"here\"}\n")));
+            bool told = memmem(line.text, line.len, "\"x\":\"", 5) != NULL;
+            bool number = memmem(line.text, line.len, "\"n\":1844", 8) != NULL;
+
+            ck_assert(line.left_out || (told && number));
+            ck_assert(told || number); /* one that is too long does not take the others with it */
+        }
+    }
+    ck_assert(seen[0] > 0 && seen[1] > 0);
+    logger_destroy(l);
+    int fd = open(name, O_RDONLY);
+
+    ck_assert_int_gt(read(fd, text, sizeof(text)), 0);
+    close(fd);
+    unlink(name);
+}
+END_TEST
+
+/* Every length and every place of a byte that must be escaped, beside a copy byte by byte. */
+START_TEST(one_byte_is_found_anywhere)
+{
+    static const char bad[] = {'"', '\\', 0x1f, 0x7f, '\xff'};
+    static const char *const written[] = {"\\u0022", "\\u005c", "\\u001f", "\\u007f", "\\ufffd"};
+    struct log_settings settings = {LOG_INFO, "/dev/null"};
+    struct logger *l;
+    struct log_line line;
+    char value[64];
+    char want[128];
+
+    ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    struct log_source *s = logger_source(l);
+
+    for (size_t len = 1; len <= 50; len++) {
+        for (size_t at = 0; at < len; at++) {
+            for (size_t b = 0; b < ARRAY_LEN(bad); b++) {
+                memset(value, 'a', len);
+                value[at] = bad[b];
+                size_t n = (size_t)snprintf(want, sizeof(want), ",\"k\":\"%.*s%s%.*s\"", (int)at,
+                                            value, written[b], (int)(len - at - 1), value + at + 1);
+                log_begin(&line, s, LOG_INFO, "e");
+                size_t before = line.len;
+
+                log_text(&line, "k", slice_of(value, len));
+                ck_assert(
+                    slice_eq(slice_of(line.text + before, line.len - before), slice_of(want, n)));
+            }
+        }
+    }
+    logger_destroy(l);
+}
+END_TEST
+
 START_TEST(a_full_ring_drops_and_counts)
 {
     struct log_settings settings = {LOG_INFO, "/dev/null"};
@@ -157,6 +241,8 @@ static Suite *obs_suite(void)
     TCase *tc = tcase_create("obs");
 
     tcase_add_test(tc, lines_are_json_and_escaped);
+    tcase_add_test(tc, what_does_not_fit_is_left_out);
+    tcase_add_test(tc, one_byte_is_found_anywhere);
     tcase_add_test(tc, a_full_ring_drops_and_counts);
     tcase_add_test(tc, a_failing_target_is_counted);
     tcase_add_test(tc, tables_are_summed);

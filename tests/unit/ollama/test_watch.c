@@ -2,20 +2,19 @@
 #include "ollama/watch.h"
 #include "unit.h"
 
+#include <stdlib.h>
+
 static const char *const names[] = {"done",       "a.b",  "list[].x", "list[]",
                                     "deep[][].y", "text", "obj"};
 static const struct watch_path paths[] = {
     {{"done"}}, {{"a", "b"}}, {{"list", "[]", "x"}}, {{"list", "[]"}}, {{"deep", "[]", "[]", "y"}},
     {{"text"}}, {{"obj"}}};
 static struct watch_index index_of_paths;
-static const struct watch_table tables[] = {{paths, ARRAY_LEN(paths), NULL},
-                                            {paths, ARRAY_LEN(paths), &index_of_paths}};
-static const struct watch_table *table = tables; /* each test runs without the index and with it */
+static const struct watch_table table = {paths, ARRAY_LEN(paths), &index_of_paths};
 
-static void choose_table(int i)
+static void build_index(void)
 {
-    watch_index_build(&tables[0], &index_of_paths);
-    table = &tables[i];
+    watch_index_build(&table, &index_of_paths);
 }
 
 struct log {
@@ -37,7 +36,7 @@ static struct log watched(struct slice text, size_t cut, struct watch *w)
 {
     struct log log = {.text = buf_make(4096)};
 
-    watch_init(w, table, on_value, &log);
+    watch_init(w, &table, on_value, &log);
     if (cut == SIZE_MAX) {
         for (size_t i = 0; i < text.len && !w->ended && !w->broken; i++) {
             watch_feed(w, slice_of(text.ptr + i, 1));
@@ -51,7 +50,6 @@ static struct log watched(struct slice text, size_t cut, struct watch *w)
 
 START_TEST(values_are_found_however_split)
 {
-    choose_table(_i);
     static const struct {
         const char *text;
         const char *log;
@@ -86,25 +84,77 @@ END_TEST
 
 START_TEST(what_is_no_json_is_broken)
 {
-    choose_table(_i);
     static const char *const bad[] = {
         "x",         "{x",    "{\"a\"x",        "{\"a\":tru }",    "[1}",
         "{\"a\":1]", "}",     "{\"a\":\"\n\"}", "{\"a\":\"\\x\"}", "{\"a\":\"\\u00g\"}",
         "{,",        "[1 2]", "{\"a\":nulll}"};
 
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-        struct watch w;
-        struct log log = watched(slice_str(bad[i]), SIZE_MAX, &w);
+        struct slice text = slice_str(bad[i]);
 
-        ck_assert_msg(w.broken, "%s", bad[i]);
-        buf_finish(&log.text);
+        for (size_t cut = 0; cut <= text.len + 1; cut++) {
+            struct watch w;
+            struct log log = watched(text, cut > text.len ? SIZE_MAX : cut, &w);
+
+            ck_assert_msg(w.broken, "%s", bad[i]);
+            buf_finish(&log.text);
+        }
     }
+}
+END_TEST
+
+/* What is read at once and what is read byte by byte: the same, whatever stands there. */
+START_TEST(pieces_change_nothing)
+{
+    static const char *const tokens[] = {"{",           "}",
+                                         "[",           "]",
+                                         ",",           ":",
+                                         "\"",          "\"done\"",
+                                         "\"text\":\"", "\"list\":[",
+                                         "true",        "null",
+                                         "-1.5e3",      "12345678901234567890",
+                                         " ",           "\\u00e9",
+                                         "\\ud83d",     "\\n",
+                                         "{\"x\":",     "\"a\":{\"b\":",
+                                         "x",           "a text of some more bytes than a lane",
+                                         "\xc3\xa9",    "\n"};
+    unsigned ended = 0;
+
+    srand(1);
+    for (int round = 0; round < 20000; round++) {
+        struct buf text = buf_make(4096);
+        struct watch w[3];
+        struct log logs[3];
+
+        ck_assert_int_eq(buf_append_str(&text, round % 2 == 0 ? "{\"list\":[" : "{\"text\":\""),
+                         CE_OK);
+        for (int i = rand() % 12; i > 0; i--) {
+            ck_assert_int_eq(buf_append_str(&text, tokens[(size_t)rand() % ARRAY_LEN(tokens)]),
+                             CE_OK);
+        }
+        ck_assert_int_eq(buf_append_str(&text, round % 2 == 0 ? "]}" : "\"}"), CE_OK);
+        struct slice all = buf_slice(&text);
+
+        logs[0] = watched(all, SIZE_MAX, &w[0]);
+        logs[1] = watched(all, 0, &w[1]);
+        logs[2] = watched(all, (size_t)rand() % all.len, &w[2]);
+        for (int i = 1; i < 3; i++) {
+            ck_assert_msg(slice_eq(buf_slice(&logs[0].text), buf_slice(&logs[i].text)) &&
+                              w[0].ended == w[i].ended && w[0].broken == w[i].broken,
+                          "%.*s", SLICE_ARG(all));
+        }
+        ended += w[0].ended;
+        for (int i = 0; i < 3; i++) {
+            buf_finish(&logs[i].text);
+        }
+        buf_finish(&text);
+    }
+    ck_assert_uint_gt(ended, 1000);
 }
 END_TEST
 
 START_TEST(depth_and_length_are_bounded)
 {
-    choose_table(_i);
     struct buf deep = buf_make(1 << 20);
     struct watch w;
 
@@ -132,12 +182,11 @@ END_TEST
 
 START_TEST(it_stops_behind_a_value)
 {
-    choose_table(_i);
     struct watch w;
     struct log log = {.text = buf_make(100)};
     struct slice two = SLICE_LITERAL("{\"done\":true}{\"done\":false}");
 
-    watch_init(&w, table, on_value, &log);
+    watch_init(&w, &table, on_value, &log);
     ck_assert(!watch_inside(&w));
     ck_assert_uint_eq(watch_feed(&w, two), 13);
     ck_assert(w.ended && !watch_inside(&w));
@@ -156,10 +205,13 @@ static Suite *watch_suite(void)
     Suite *suite = suite_create("ollama_watch");
     TCase *tc = tcase_create("watch");
 
-    tcase_add_loop_test(tc, values_are_found_however_split, 0, 2);
-    tcase_add_loop_test(tc, what_is_no_json_is_broken, 0, 2);
-    tcase_add_loop_test(tc, depth_and_length_are_bounded, 0, 2);
-    tcase_add_loop_test(tc, it_stops_behind_a_value, 0, 2);
+    tcase_add_unchecked_fixture(tc, build_index, NULL);
+
+    tcase_add_test(tc, values_are_found_however_split);
+    tcase_add_test(tc, what_is_no_json_is_broken);
+    tcase_add_test(tc, pieces_change_nothing);
+    tcase_add_test(tc, depth_and_length_are_bounded);
+    tcase_add_test(tc, it_stops_behind_a_value);
     suite_add_tcase(suite, tc);
     return suite;
 }
