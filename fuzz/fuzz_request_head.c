@@ -13,10 +13,7 @@ static enum corral_err read_in_steps(struct slice bytes, size_t step, struct htt
     for (size_t n = step; err == CE_MORE; n += step) {
         struct slice seen = slice_of(bytes.ptr, n < bytes.len ? n : bytes.len);
 
-        err = h1_check_first_line(seen);
-        if (err == CE_OK) {
-            err = h1_scan_head(&scan, seen, &head_len);
-        }
+        err = h1_scan_request(&scan, seen, &head_len);
         if (n >= bytes.len) {
             break;
         }

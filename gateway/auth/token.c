@@ -68,7 +68,7 @@ static enum corral_err check_refused(struct slice json, const struct scan_value 
     struct scan_value v;
 
     for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
-        if (scan_find(json, root, refused[i].name, &v)) {
+        if (scan_find(json, root, slice_str(refused[i].name), &v)) {
             return refused[i].err;
         }
     }

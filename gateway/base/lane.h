@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/slice.h"
 
 enum { LANE_BYTES = 16 };
 
@@ -90,6 +91,42 @@ static inline size_t lane_first(lane found)
     bool low = halves[0] != 0;
 
     return (low ? 0 : 8u) + (size_t)__builtin_ctzll(le64toh(low ? halves[0] : halves[1])) / 8;
+}
+
+/**
+ * Whether a text has any byte that `meant` finds in a lane; inlined with it. Lanes may overlap at
+ * the end.
+ */
+static inline bool lane_any_of(struct slice s, lane (*meant)(lane))
+{
+    if (s.len < LANE_BYTES) {
+        return s.len > 0 && lane_any(meant(lane_cover(s.ptr, s.len)));
+    }
+    for (size_t at = 0; at + LANE_BYTES < s.len; at += LANE_BYTES) {
+        if (lane_any(meant(lane_load(s.ptr + at)))) {
+            return true;
+        }
+    }
+    return lane_any(meant(lane_load(s.ptr + s.len - LANE_BYTES)));
+}
+
+/** The place of the first such byte, or s.len. `one` asks the same of a single byte. */
+static inline size_t lane_find(struct slice s, lane (*meant)(lane), bool (*one)(unsigned char))
+{
+    size_t at = 0;
+
+    while (s.len - at >= LANE_BYTES) {
+        lane found = meant(lane_load(s.ptr + at));
+
+        if (lane_any(found)) {
+            return at + lane_first(found);
+        }
+        at += LANE_BYTES;
+    }
+    while (at < s.len && !one((unsigned char)s.ptr[at])) {
+        at++;
+    }
+    return at;
 }
 
 #endif

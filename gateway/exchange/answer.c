@@ -22,8 +22,8 @@ static void answer_body(struct exchange *ex, unsigned status, const char *type, 
     for (size_t i = 0; i < field_count; i++) {
         a.fields[a.field_count++] = fields[i];
     }
-    a.fields[a.field_count++] =
-        (struct answer_field){"X-Request-Id", slice_of(ex->request_id, REQUEST_ID_BYTES), false};
+    a.fields[a.field_count++] = (struct answer_field){
+        SLICE_LITERAL("X-Request-Id"), slice_of(ex->request_id, REQUEST_ID_BYTES), false};
     ex->status = status;
     ex->responded = true;
     exchange_set_state(ex, EX_ANSWERED, 0);

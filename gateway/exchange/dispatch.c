@@ -18,18 +18,19 @@ static bool write_head(struct exchange *ex, const struct replica *r)
     h1_write_str(&w, " ");
     h1_write(&w, ex->path);
     h1_write_str(&w, " HTTP/1.1\r\n");
-    h1_write_field(&w, "Host", slice_str(r->host));
-    h1_write_field(&w, "Content-Type", SLICE_LITERAL("application/json"));
+    h1_write_field(&w, SLICE_LITERAL("Host"), slice_str(r->host));
+    h1_write_field(&w, SLICE_LITERAL("Content-Type"), SLICE_LITERAL("application/json"));
     h1_write_str(&w, "Content-Length: ");
     h1_write_u64(&w, splice_total(ex->body.len, &ex->info));
     h1_write_str(&w, "\r\n");
-    h1_write_field(&w, "Accept", slice_str(dialect_content_type(ex->route, ex->info.stream)));
-    h1_write_field(&w, "X-Request-Id", slice_of(ex->request_id, REQUEST_ID_BYTES));
+    h1_write_field(&w, SLICE_LITERAL("Accept"),
+                   slice_str(dialect_content_type(ex->route, ex->info.stream)));
+    h1_write_field(&w, SLICE_LITERAL("X-Request-Id"), slice_of(ex->request_id, REQUEST_ID_BYTES));
     if (ex->traceparent.len > 0) {
-        h1_write_field(&w, "traceparent", ex->traceparent);
+        h1_write_field(&w, SLICE_LITERAL("traceparent"), ex->traceparent);
     }
     if (ex->tracestate.len > 0) {
-        h1_write_field(&w, "tracestate", ex->tracestate);
+        h1_write_field(&w, SLICE_LITERAL("tracestate"), ex->tracestate);
     }
     h1_write_str(&w, "\r\n");
     return !w.overflow && call_write(ex->call, slice_of(w.data, w.len)) == CE_OK;

@@ -19,7 +19,7 @@ struct exchange;
 enum { ANSWER_MAX_FIELDS = 16 };
 
 struct answer_field {
-    const char *name; /* static */
+    struct slice name; /* static */
     struct slice value;
     bool comes_again; /* the same value in most answers: HTTP/2 keeps it in its table */
 };

@@ -178,13 +178,14 @@ static size_t error_fields(enum corral_err err, unsigned status, struct slice de
     size_t n = 0;
 
     if (status == 401) {
-        out[n++] = (struct answer_field){"WWW-Authenticate", SLICE_LITERAL("Bearer"), true};
+        out[n++] =
+            (struct answer_field){SLICE_LITERAL("WWW-Authenticate"), SLICE_LITERAL("Bearer"), true};
     }
     if (status == 405) {
-        out[n++] = (struct answer_field){"Allow", detail, false};
+        out[n++] = (struct answer_field){SLICE_LITERAL("Allow"), detail, false};
     }
     if (after != NULL) {
-        out[n++] = (struct answer_field){"Retry-After", slice_str(after), false};
+        out[n++] = (struct answer_field){SLICE_LITERAL("Retry-After"), slice_str(after), false};
     }
     return n;
 }

@@ -245,7 +245,8 @@ static enum corral_err write_usage(struct exchange *ex, struct buf *out)
 
 void exchange_answer_usage(struct exchange *ex)
 {
-    static const struct answer_field fresh = {"Cache-Control", SLICE_LITERAL("no-store")};
+    static const struct answer_field fresh = {SLICE_LITERAL("Cache-Control"),
+                                              SLICE_LITERAL("no-store")};
     struct buf body = buf_make(USAGE_MAX_BYTES);
 
     if (write_usage(ex, &body) == CE_OK) {

@@ -17,7 +17,7 @@ static bool type_is(struct slice type, const char *media)
     return slice_eq_nocase(bare, slice_str(media));
 }
 
-static void add_field(struct answer *a, const char *name, struct slice value)
+static void add_field(struct answer *a, struct slice name, struct slice value)
 {
     a->fields[a->field_count++] = (struct answer_field){name, value, false};
 }
@@ -44,12 +44,12 @@ static void respond(struct exchange *ex, const struct http_response_head *head, 
     a.cache_control = http_field_value(&head->fields, HF_CACHE_CONTROL);
     a.framing = streaming ? HTTP_CHUNKED : head->framing;
     a.length = head->content_length;
-    add_field(&a, "X-Request-Id", slice_of(ex->request_id, REQUEST_ID_BYTES));
+    add_field(&a, SLICE_LITERAL("X-Request-Id"), slice_of(ex->request_id, REQUEST_ID_BYTES));
     if (streaming) {
-        add_field(&a, "X-Accel-Buffering", SLICE_LITERAL("no"));
+        add_field(&a, SLICE_LITERAL("X-Accel-Buffering"), SLICE_LITERAL("no"));
     }
     if (head->status == 503) {
-        add_field(&a, "Retry-After", SLICE_LITERAL("5"));
+        add_field(&a, SLICE_LITERAL("Retry-After"), SLICE_LITERAL("5"));
     }
     a.field_count += exchange_limit_fields(ex, false, room, a.fields + a.field_count);
     ex->responded = true;

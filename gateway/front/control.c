@@ -33,7 +33,7 @@ static void write_answer(struct peer *p, unsigned status, const char *type, stru
     struct h1_writer w = {.data = room, .capacity = sizeof(room)};
 
     h1_write_status_line(&w, status);
-    h1_write_field(&w, "Content-Type", slice_str(type));
+    h1_write_field(&w, SLICE_LITERAL("Content-Type"), slice_str(type));
     h1_write_str(&w, "Content-Length: ");
     h1_write_u64(&w, body.len);
     h1_write_str(&w, "\r\nConnection: close\r\n\r\n");

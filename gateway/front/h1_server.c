@@ -149,11 +149,8 @@ static bool take_head(struct h1_server *h, struct slice *rest)
 {
     NOT_ZEROED struct http_request request;
     size_t len = 0;
-    enum corral_err err = h->scan.lines == 0 ? h1_check_first_line(*rest) : CE_OK;
+    enum corral_err err = h1_scan_request(&h->scan, *rest, &len);
 
-    if (err == CE_OK) {
-        err = h1_scan_head(&h->scan, *rest, &len);
-    }
     if (err == CE_MORE) {
         if (h->state == H1_IDLE && rest->len > 0) {
             h->state = H1_HEAD;
@@ -314,7 +311,7 @@ static void write_framing(struct h1_server *h, struct h1_writer *w, const struct
 static void client_respond(void *client, const struct answer *a)
 {
     struct h1_server *h = client;
-    char room[ANSWER_HEAD_BYTES];
+    NOT_ZEROED char room[ANSWER_HEAD_BYTES];
     struct h1_writer w = {.data = room, .capacity = sizeof(room)};
 
     /* A body that was not read whole would be taken for the next request. */
@@ -322,12 +319,12 @@ static void client_respond(void *client, const struct answer *a)
         h->keep_alive = false;
     }
     h1_write_status_line(&w, a->status);
-    h1_write_field(&w, "Date", worker_date(h->conn->worker));
+    h1_write_field(&w, SLICE_LITERAL("Date"), worker_date(h->conn->worker));
     if (a->content_type.len > 0) {
-        h1_write_field(&w, "Content-Type", a->content_type);
+        h1_write_field(&w, SLICE_LITERAL("Content-Type"), a->content_type);
     }
     if (a->cache_control.len > 0) {
-        h1_write_field(&w, "Cache-Control", a->cache_control);
+        h1_write_field(&w, SLICE_LITERAL("Cache-Control"), a->cache_control);
     }
     for (size_t i = 0; i < a->field_count; i++) {
         h1_write_field(&w, a->fields[i].name, a->fields[i].value);

@@ -216,8 +216,7 @@ static void client_respond(void *client, const struct answer *a)
         f[n++] = (struct h2_field){SLICE_LITERAL("cache-control"), a->cache_control, true};
     }
     for (size_t i = 0; i < a->field_count; i++) {
-        f[n++] = (struct h2_field){slice_str(a->fields[i].name), a->fields[i].value,
-                                   a->fields[i].comes_again};
+        f[n++] = (struct h2_field){a->fields[i].name, a->fields[i].value, a->fields[i].comes_again};
     }
     if (a->framing == HTTP_LENGTH) {
         char *end = digits + sizeof(digits);

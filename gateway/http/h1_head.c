@@ -2,6 +2,7 @@
 
 #include <assert.h>
 
+#include "base/lane.h"
 #include "http/request.h"
 
 /* Length of the first line without its CRLF, or SIZE_MAX while it is not complete. */
@@ -46,20 +47,36 @@ static enum corral_err check_unfinished(struct slice bytes, const struct h1_scan
     return bytes.len > HTTP_MAX_HEAD_BYTES ? CE_HTTP_HEAD_TOO_LARGE : CE_MORE;
 }
 
+static lane in_line_end(lane l)
+{
+    return lane_equal(l, '\r') | lane_equal(l, '\n');
+}
+
+static bool is_line_end(unsigned char c)
+{
+    return c == '\r' || c == '\n';
+}
+
+/* The first CR or LF, or the end. */
+static size_t line_len(struct slice s)
+{
+    return lane_find(s, in_line_end, is_line_end);
+}
+
 enum corral_err h1_scan_head(struct h1_scan *scan, struct slice bytes, size_t *out_len)
 {
     while (scan->scanned < bytes.len) {
         struct slice rest = slice_from(bytes, scan->scanned);
-        size_t lf = slice_find(rest, '\n');
+        size_t len = line_len(rest);
 
-        if (lf == rest.len) {
+        if (len + 1 >= rest.len && !slice_ends_with(rest, SLICE_LITERAL("\n"))) {
             break;
         }
-        if (lf == 0 || slice_find(slice_of(rest.ptr, lf), '\r') != lf - 1) {
+        if (rest.ptr[len] != '\r' || rest.ptr[len + 1] != '\n') {
             return CE_HTTP_LINE_END;
         }
-        scan->scanned += lf + 1;
-        if (lf == 1 && scan->lines > 0) {
+        scan->scanned += len + 2;
+        if (len == 0 && scan->lines > 0) {
             *out_len = scan->scanned;
             return scan->scanned > HTTP_MAX_HEAD_BYTES ? CE_HTTP_HEAD_TOO_LARGE : CE_OK;
         }
@@ -158,7 +175,8 @@ static enum corral_err read_request_line(struct slice line, bool is_tls, struct 
     return read_target(target, is_tls, out);
 }
 
-enum corral_err h1_check_first_line(struct slice bytes)
+/* CE_OK also while the line is not complete. */
+static enum corral_err check_first_line(struct slice bytes)
 {
     NOT_ZEROED struct http_request scratch;
 
@@ -181,28 +199,46 @@ enum corral_err h1_check_first_line(struct slice bytes)
     return err == CE_HTTP_TARGET ? CE_OK : err;
 }
 
+enum corral_err h1_scan_request(struct h1_scan *scan, struct slice bytes, size_t *out_len)
+{
+    bool in_first_line = scan->lines == 0;
+    enum corral_err err = h1_scan_head(scan, bytes, out_len);
+
+    if (err == CE_OK || !in_first_line) {
+        return err;
+    }
+    enum corral_err fault = check_first_line(bytes);
+
+    return fault == CE_OK ? err : fault;
+}
+
+/* A line without a good name and its colon. */
+static enum corral_err field_fault(struct slice line)
+{
+    if (line.ptr[0] == ' ' || line.ptr[0] == '\t') {
+        return CE_HTTP_FOLD;
+    }
+    return slice_find(line, ':') == line.len ? CE_HTTP_FIELD : CE_HTTP_FIELD_NAME;
+}
+
+/* h1_scan_head saw that every line ends in CR LF and has no other of them. */
 static enum corral_err read_fields(struct slice rest, struct http_fields *out)
 {
     while (rest.len > 2) {
-        size_t lf = slice_find(rest, '\n');
-        struct slice line = slice_of(rest.ptr, lf - 1);
+        size_t colon = http_field_name_len(rest);
+        size_t len = colon + line_len(slice_of(rest.ptr + colon, rest.len - colon));
 
-        assert(rest.ptr != NULL && lf > 0 && lf < rest.len); /* h1_scan_head saw CRLF */
-        rest = slice_from(rest, lf + 1);
-        if (line.len > 0 && (line.ptr[0] == ' ' || line.ptr[0] == '\t')) {
-            return CE_HTTP_FOLD;
-        }
-        size_t colon = slice_find(line, ':');
-
-        if (colon == line.len) {
-            return CE_HTTP_FIELD;
+        assert(len + 1 < rest.len);
+        if (colon == 0 || rest.ptr[colon] != ':') {
+            return field_fault(slice_of(rest.ptr, len));
         }
         /* An empty value is a value: its pointer is not NULL. */
-        struct slice value = slice_of(line.ptr + colon + 1, line.len - colon - 1);
-        enum corral_err err = http_fields_add(out, slice_of(line.ptr, colon), slice_trim(value));
+        struct slice value = slice_of(rest.ptr + colon + 1, len - colon - 1);
+        enum corral_err err = http_fields_put(out, slice_of(rest.ptr, colon), slice_trim(value));
         if (err != CE_OK) {
             return err;
         }
+        rest = slice_from(rest, len + 2);
     }
     return CE_OK;
 }

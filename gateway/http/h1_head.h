@@ -30,10 +30,10 @@ struct h1_scan {
 MUST_USE enum corral_err h1_scan_head(struct h1_scan *scan, struct slice bytes, size_t *out_len);
 
 /**
- * Check the request line alone, as soon as it is complete, so that nonsense is refused at once.
- * CE_OK also while the line is not complete.
+ * The same for a request, whose first line is judged before the rest and as soon as it is complete,
+ * so that nonsense is refused at once. Of a whole head h1_read_request judges it.
  */
-MUST_USE enum corral_err h1_check_first_line(struct slice bytes);
+MUST_USE enum corral_err h1_scan_request(struct h1_scan *scan, struct slice bytes, size_t *out_len);
 
 /**
  * Read a complete request head.

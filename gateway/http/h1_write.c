@@ -3,80 +3,61 @@
 #include <assert.h>
 
 #include "base/decimal.h"
-#include "base/word.h"
+#include "base/lane.h"
 #include "http/message.h"
-
-void h1_write(struct h1_writer *w, struct slice bytes)
-{
-    if (w->overflow || bytes.len > w->capacity - w->len) {
-        w->overflow = true;
-        return;
-    }
-    if (bytes.len > 0) {
-        memcpy(w->data + w->len, bytes.ptr, bytes.len);
-        w->len += bytes.len;
-    }
-}
-
-void h1_write_str(struct h1_writer *w, const char *text)
-{
-    h1_write(w, slice_str(text));
-}
 
 void h1_write_u64(struct h1_writer *w, uint64_t value)
 {
     char room[DECIMAL_BYTES];
-    const char *digits = decimal_before(room + sizeof(room), value);
+    size_t len = (size_t)(decimal_put(room, value) - room);
 
-    h1_write(w, slice_of(digits, (size_t)(room + sizeof(room) - digits)));
+    h1_write(w, slice_of(room, len));
 }
 
-static bool breaks_line(char c)
+/* Also tabs and other controls: to be looked at one by one. */
+static lane may_break_line(lane l)
 {
-    return c == '\r' || c == '\n' || c == '\0';
+    return lane_below(l, 0x20);
 }
 
 static bool one_line(struct slice value)
 {
-    size_t i = 0;
-
-    while (value.len - i >= WORD_BYTES && word_below(word_load(value.ptr + i), 0x20) == 0) {
-        i += WORD_BYTES;
+    if (!lane_any_of(value, may_break_line)) {
+        return true;
     }
-    while (i < value.len && !breaks_line(value.ptr[i])) {
-        i++;
-    }
-    return i == value.len;
+    return memchr(value.ptr, '\r', value.len) == NULL &&
+           memchr(value.ptr, '\n', value.len) == NULL && memchr(value.ptr, '\0', value.len) == NULL;
 }
 
-void h1_write_field(struct h1_writer *w, const char *name, struct slice value)
+void h1_write_field(struct h1_writer *w, struct slice name, struct slice value)
 {
-    size_t name_len = strlen(name);
+    char *at = h1_write_room(w, name.len + value.len + 4);
 
     assert(one_line(value));
-    if (w->overflow || name_len + value.len + 4 > w->capacity - w->len) {
-        w->overflow = true;
+    if (at == NULL) {
         return;
     }
-    char *at = w->data + w->len;
-
-    memcpy(at, name, name_len);
-    memcpy(at + name_len, ": ", 2);
-    at += name_len + 2;
+    memcpy(at, name.ptr, name.len);
+    at += name.len;
+    memcpy(at, ": ", 2);
+    at += 2;
     if (value.len > 0) {
         memcpy(at, value.ptr, value.len);
     }
     memcpy(at + value.len, "\r\n", 2);
-    w->len += name_len + value.len + 4;
 }
 
 void h1_write_status_line(struct h1_writer *w, unsigned status)
 {
-    h1_write(w, SLICE_LITERAL("HTTP/1.1 "));
+    if (LIKELY(status == 200)) {
+        h1_write_str(w, "HTTP/1.1 200 OK\r\n");
+        return;
+    }
+    h1_write_str(w, "HTTP/1.1 ");
     h1_write_u64(w, status);
-    h1_write(w, SLICE_LITERAL(" "));
+    h1_write_str(w, " ");
     h1_write_str(w, http_reason(status));
-    h1_write(w, SLICE_LITERAL("\r\n"));
+    h1_write_str(w, "\r\n");
 }
 
 size_t h1_chunk_head(size_t size, char out[static H1_CHUNK_HEAD_BYTES])

@@ -17,12 +17,38 @@ struct h1_writer {
     bool overflow;
 };
 
-void h1_write(struct h1_writer *w, struct slice bytes);
-void h1_write_str(struct h1_writer *w, const char *text);
+/** Room for `len` bytes at the end, which are to be filled; NULL: overflow. */
+static inline char *h1_write_room(struct h1_writer *w, size_t len)
+{
+    char *at = w->data + w->len;
+
+    if (UNLIKELY(w->overflow || len > w->capacity - w->len)) {
+        w->overflow = true;
+        return NULL;
+    }
+    w->len += len;
+    return at;
+}
+
+static inline void h1_write(struct h1_writer *w, struct slice bytes)
+{
+    char *at = h1_write_room(w, bytes.len);
+
+    if (at != NULL && bytes.len > 0) {
+        memcpy(at, bytes.ptr, bytes.len);
+    }
+}
+
+/** A literal, or a text that ends in NUL. */
+static inline void h1_write_str(struct h1_writer *w, const char *text)
+{
+    h1_write(w, slice_str(text));
+}
+
 void h1_write_u64(struct h1_writer *w, uint64_t value);
 
 /** "Name: value" and CRLF. The value must be free of CR, LF and NUL: asserted. */
-void h1_write_field(struct h1_writer *w, const char *name, struct slice value);
+void h1_write_field(struct h1_writer *w, struct slice name, struct slice value);
 
 void h1_write_status_line(struct h1_writer *w, unsigned status);
 

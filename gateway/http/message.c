@@ -1,25 +1,30 @@
 #include "http/message.h"
 
-static const struct {
+#include "base/lane.h"
+
+enum { KNOWN_SLOTS = 32 };
+
+/* By slot_of: no two of these names share one. */
+static const struct known {
     const char *name;
     uint8_t len;
     uint8_t id;
-} known[] = {
-    {"accept", 6, HF_ACCEPT},
-    {"authorization", 13, HF_AUTHORIZATION},
-    {"cache-control", 13, HF_CACHE_CONTROL},
-    {"connection", 10, HF_CONNECTION},
-    {"content-encoding", 16, HF_CONTENT_ENCODING},
-    {"content-length", 14, HF_CONTENT_LENGTH},
-    {"content-type", 12, HF_CONTENT_TYPE},
-    {"expect", 6, HF_EXPECT},
-    {"host", 4, HF_HOST},
-    {"retry-after", 11, HF_RETRY_AFTER},
-    {"traceparent", 11, HF_TRACEPARENT},
-    {"tracestate", 10, HF_TRACESTATE},
-    {"transfer-encoding", 17, HF_TRANSFER_ENCODING},
-    {"user-agent", 10, HF_USER_AGENT},
-    {"x-request-id", 12, HF_X_REQUEST_ID},
+} known[KNOWN_SLOTS] = {
+    [0] = {"host", 4, HF_HOST},
+    [6] = {"accept", 6, HF_ACCEPT},
+    [9] = {"content-encoding", 16, HF_CONTENT_ENCODING},
+    [11] = {"authorization", 13, HF_AUTHORIZATION},
+    [14] = {"transfer-encoding", 17, HF_TRANSFER_ENCODING},
+    [15] = {"content-type", 12, HF_CONTENT_TYPE},
+    [16] = {"connection", 10, HF_CONNECTION},
+    [17] = {"tracestate", 10, HF_TRACESTATE},
+    [18] = {"content-length", 14, HF_CONTENT_LENGTH},
+    [22] = {"expect", 6, HF_EXPECT},
+    [23] = {"traceparent", 11, HF_TRACEPARENT},
+    [24] = {"x-request-id", 12, HF_X_REQUEST_ID},
+    [25] = {"retry-after", 11, HF_RETRY_AFTER},
+    [26] = {"user-agent", 10, HF_USER_AGENT},
+    [29] = {"cache-control", 13, HF_CACHE_CONTROL},
 };
 
 /* 1: token character; 2: also allowed in a field name (no '_'). Indexed by byte. */
@@ -51,15 +56,22 @@ bool http_is_token(struct slice s)
     return s.len > 0;
 }
 
+/* The case of letters is one bit: set in both, the name of either case has the same slot. */
+static size_t slot_of(struct slice name)
+{
+    size_t first = (unsigned char)name.ptr[0] | 0x20u;
+    size_t last = (unsigned char)name.ptr[name.len - 1] | 0x20u;
+
+    return (name.len + 4 * first + 11 * last) % KNOWN_SLOTS;
+}
+
 enum http_field_id http_field_lookup(struct slice name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
-        if (known[i].len == name.len && ascii_lower(name.ptr[0]) == known[i].name[0] &&
-            slice_eq_nocase(name, slice_of(known[i].name, known[i].len))) {
-            return (enum http_field_id)known[i].id;
-        }
-    }
-    return HF_OTHER;
+    const struct known *k = &known[slot_of(name)];
+
+    return k->len == name.len && slice_eq_nocase(name, slice_of(k->name, k->len))
+               ? (enum http_field_id)k->id
+               : HF_OTHER;
 }
 
 struct slice http_field_value(const struct http_fields *f, enum http_field_id id)
@@ -77,36 +89,24 @@ struct slice http_field_named(const struct http_fields *f, const char *name)
     return slice_of(NULL, 0);
 }
 
-static bool name_ok(struct slice name)
+size_t http_field_name_len(struct slice s)
 {
-    for (size_t i = 0; i < name.len; i++) {
-        if ((token_table[(unsigned char)name.ptr[i]] & 2) == 0) {
-            return false;
-        }
+    size_t i = 0;
+
+    while (i < s.len && (token_table[(unsigned char)s.ptr[i]] & 2) != 0) {
+        i++;
     }
-    return name.len > 0;
+    return i;
 }
 
-/* Without a way out in the middle the compiler looks at many bytes at once, and tokens are long. */
-static bool value_ok(struct slice value)
+static lane not_in_values(lane l)
 {
-    unsigned bad = 0;
-
-    for (size_t i = 0; i < value.len; i++) {
-        unsigned char c = (unsigned char)value.ptr[i];
-
-        bad |= (unsigned)(c < 0x20) & (unsigned)(c != '\t');
-        bad |= (unsigned)(c == 0x7f);
-    }
-    return bad == 0;
+    return (lane_below(l, 0x20) & ~lane_equal(l, '\t')) | lane_equal(l, 0x7f);
 }
 
-enum corral_err http_fields_add(struct http_fields *f, struct slice name, struct slice value)
+enum corral_err http_fields_put(struct http_fields *f, struct slice name, struct slice value)
 {
-    if (!name_ok(name)) {
-        return CE_HTTP_FIELD_NAME;
-    }
-    if (!value_ok(value)) {
+    if (lane_any_of(value, not_in_values)) {
         return CE_HTTP_FIELD_VALUE;
     }
     if (name.len > HTTP_MAX_NAME_BYTES || value.len > HTTP_MAX_VALUE_BYTES) {
@@ -123,6 +123,12 @@ enum corral_err http_fields_add(struct http_fields *f, struct slice name, struct
         f->first[id] = (uint8_t)f->count;
     }
     return CE_OK;
+}
+
+enum corral_err http_fields_add(struct http_fields *f, struct slice name, struct slice value)
+{
+    return name.len == 0 || http_field_name_len(name) != name.len ? CE_HTTP_FIELD_NAME
+                                                                  : http_fields_put(f, name, value);
 }
 
 bool http_list_next(struct slice *rest, struct slice *out_element)

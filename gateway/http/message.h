@@ -84,6 +84,7 @@ struct http_response_head {
     struct http_fields fields;
 };
 
+/** `name` is not empty. */
 enum http_field_id http_field_lookup(struct slice name);
 
 /** Value of the first field of that id, or the empty slice with ptr NULL when absent. */
@@ -100,6 +101,13 @@ struct slice http_field_named(const struct http_fields *f, const char *name);
  *         CE_HTTP_HEAD_TOO_LARGE (name or value over its own limit).
  */
 MUST_USE enum corral_err http_fields_add(struct http_fields *f, struct slice name,
+                                         struct slice value);
+
+/** How many bytes from the front a field name may have: token characters but '_'. */
+size_t http_field_name_len(struct slice s);
+
+/** http_fields_add with a name that is not empty and of which every byte was found to be one. */
+MUST_USE enum corral_err http_fields_put(struct http_fields *f, struct slice name,
                                          struct slice value);
 
 /** RFC 9110 section 5.6.2 token characters. */

@@ -1,5 +1,6 @@
 #include "http/request.h"
 
+#include "base/lane.h"
 #include "http/authority.h"
 
 bool http_method_ok(struct slice method)
@@ -7,19 +8,15 @@ bool http_method_ok(struct slice method)
     return http_is_token(method) && method.len <= HTTP_MAX_METHOD_BYTES;
 }
 
-static bool target_char(unsigned char c)
+/* Visible ASCII, and no fragment. */
+static lane not_in_targets(lane l)
 {
-    return http_is_token_char(c) || memchr("()/:;<=>?@[]{},\"\\", c, 17) != NULL;
+    return lane_below(l, 0x21) | lane_equal(l, '#') | lane_equal(l, 0x7f) | lane_high(l);
 }
 
 bool http_target_ok(struct slice target)
 {
-    for (size_t i = 0; i < target.len; i++) {
-        if (!target_char((unsigned char)target.ptr[i])) {
-            return false;
-        }
-    }
-    return slice_find(target, '#') == target.len;
+    return !lane_any_of(target, not_in_targets);
 }
 
 static bool hex_digit(char c)

@@ -17,16 +17,6 @@ enum {
 /* The values here are numbers and checked names: LIMIT_FIELDS_BYTES hold them all. */
 #define PUT(at, text) memcpy(at, text, sizeof(text) - 1) /* a literal */
 
-static char *put_u64(char *at, uint64_t n)
-{
-    char room[DECIMAL_BYTES];
-    const char *digits = decimal_before(room + sizeof(room), n);
-    size_t len = (size_t)(room + sizeof(room) - digits);
-
-    memcpy(at, digits, len);
-    return at + len;
-}
-
 static uint64_t seconds(uint64_t ms)
 {
     return (ms + 999) / 1000;
@@ -65,9 +55,9 @@ static char *put_level(char *at, const struct limit_level *level)
     memcpy(at, level->rule->name, len);
     at += len;
     PUT(at, "\";r=");
-    at = put_u64(at + 4, level->remaining);
+    at = decimal_put(at + 4, level->remaining);
     PUT(at, ";t=");
-    return put_u64(at + 3, seconds(level->reset_ms));
+    return decimal_put(at + 3, seconds(level->reset_ms));
 }
 
 /* As OpenAI's fields have it: "17s", "6m0s". */
@@ -76,14 +66,14 @@ static char *put_duration(char *at, uint64_t ms)
     uint64_t s = seconds(ms);
 
     if (s >= 3600) {
-        at = put_u64(at, s / 3600);
+        at = decimal_put(at, s / 3600);
         *at++ = 'h';
     }
     if (s >= 60) {
-        at = put_u64(at, s / 60 % 60);
+        at = decimal_put(at, s / 60 % 60);
         *at++ = 'm';
     }
-    at = put_u64(at, s % 60);
+    at = decimal_put(at, s % 60);
     *at++ = 's';
     return at;
 }
@@ -95,20 +85,20 @@ struct output {
 };
 
 /* A field whose value ends at `at`, where the next one begins. */
-static void end_field(struct output *o, const char *name, char *at)
+static void end_field(struct output *o, struct slice name, char *at)
 {
     o->fields[o->count++] = (struct limit_field){name, slice_of(o->begun, (size_t)(at - o->begun))};
     o->begun = at;
 }
 
 static void tell_level(struct output *o, const struct limit_level *level,
-                       const char *const names[static 3])
+                       const struct slice names[static 3])
 {
     if (level->rule == NULL) {
         return;
     }
-    end_field(o, names[0], put_u64(o->begun, quota(level->rule)));
-    end_field(o, names[1], put_u64(o->begun, level->remaining));
+    end_field(o, names[0], decimal_put(o->begun, quota(level->rule)));
+    end_field(o, names[1], decimal_put(o->begun, level->remaining));
     end_field(o, names[2], put_duration(o->begun, level->reset_ms));
 }
 
@@ -127,7 +117,7 @@ static void tell_rate_limit(struct output *o, const struct limit_verdict *v)
         at = put_level(at, &v->tokens);
     }
     if (at > o->begun) {
-        end_field(o, "RateLimit", at);
+        end_field(o, SLICE_LITERAL("RateLimit"), at);
     }
 }
 
@@ -135,15 +125,16 @@ size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limi
                     char room[static LIMIT_FIELDS_BYTES],
                     struct limit_field out[static LIMIT_FIELDS_MAX])
 {
-    static const char *const of_requests[] = {"x-ratelimit-limit-requests",
-                                              "x-ratelimit-remaining-requests",
-                                              "x-ratelimit-reset-requests"};
-    static const char *const of_tokens[] = {
-        "x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"};
+    static const struct slice of_requests[] = {SLICE_LITERAL("x-ratelimit-limit-requests"),
+                                               SLICE_LITERAL("x-ratelimit-remaining-requests"),
+                                               SLICE_LITERAL("x-ratelimit-reset-requests")};
+    static const struct slice of_tokens[] = {SLICE_LITERAL("x-ratelimit-limit-tokens"),
+                                             SLICE_LITERAL("x-ratelimit-remaining-tokens"),
+                                             SLICE_LITERAL("x-ratelimit-reset-tokens")};
     struct output o = {.fields = out, .begun = room};
 
     if (policy != NULL) {
-        out[o.count++] = (struct limit_field){"RateLimit-Policy", slice_str(policy)};
+        out[o.count++] = (struct limit_field){SLICE_LITERAL("RateLimit-Policy"), slice_str(policy)};
     }
     tell_rate_limit(&o, v);
     if (telling != LIMIT_TELL_SHORT) {
@@ -154,10 +145,11 @@ size_t limit_fields(const struct limit_verdict *v, const char *policy, enum limi
         return o.count;
     }
     if (v->wait_ms > 0) {
-        end_field(&o, "Retry-After", put_u64(o.begun, seconds(v->wait_ms)));
+        end_field(&o, SLICE_LITERAL("Retry-After"), decimal_put(o.begun, seconds(v->wait_ms)));
     }
     if (v->wait_ms > LONG_WAIT_MS || v->wait_ms == 0) {
-        out[o.count++] = (struct limit_field){"x-should-retry", SLICE_LITERAL("false")};
+        out[o.count++] =
+            (struct limit_field){SLICE_LITERAL("x-should-retry"), SLICE_LITERAL("false")};
     }
     return o.count;
 }

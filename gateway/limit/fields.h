@@ -15,7 +15,7 @@ enum {
 };
 
 struct limit_field {
-    const char *name;   /* static */
+    struct slice name;  /* static */
     struct slice value; /* in the room, or as given */
 };
 

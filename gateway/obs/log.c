@@ -52,22 +52,6 @@ static lane not_plain(lane l)
            lane_high(l);
 }
 
-/* Nearly every value is: ASCII without quotes, backslashes and control characters. */
-static bool all_plain(struct slice s)
-{
-    size_t at = 0;
-
-    if (s.len < LANE_BYTES) {
-        return s.len == 0 || !lane_any(not_plain(lane_cover(s.ptr, s.len)));
-    }
-    for (; at + LANE_BYTES < s.len; at += LANE_BYTES) {
-        if (lane_any(not_plain(lane_load(s.ptr + at)))) {
-            return false;
-        }
-    }
-    return !lane_any(not_plain(lane_load(s.ptr + s.len - LANE_BYTES)));
-}
-
 /* U+0080 to U+009F: a terminal may take U+009B for the beginning of a command. */
 static bool is_control_pair(struct slice s)
 {
@@ -127,7 +111,7 @@ void log_begin(struct log_line *line, struct log_source *source, enum log_level 
 
 void log_put_text(struct log_line *line, struct slice key, struct slice value)
 {
-    bool plain = all_plain(value);
+    bool plain = !lane_any_of(value, not_plain); /* as nearly every value is */
     char *at = put_key(line, key, value.len);
 
     if (at == NULL) {

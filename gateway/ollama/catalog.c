@@ -97,17 +97,19 @@ static struct slice plain_string(struct slice text, const struct scan_value *v)
 static void read_member(struct slice text, const struct scan_value *v, enum catalog_kind kind,
                         struct catalog_model *m)
 {
-    const char *time = kind == CATALOG_TAGS ? "modified_at" : "expires_at";
+    struct slice time =
+        kind == CATALOG_TAGS ? SLICE_LITERAL("modified_at") : SLICE_LITERAL("expires_at");
 
-    if (scan_key_is(v, "name") || (scan_key_is(v, "model") && m->spelled.len == 0)) {
+    if (scan_key_is(v, SLICE_LITERAL("name")) ||
+        (scan_key_is(v, SLICE_LITERAL("model")) && m->spelled.len == 0)) {
         m->spelled = plain_string(text, v);
-    } else if (scan_key_is(v, "digest")) {
+    } else if (scan_key_is(v, SLICE_LITERAL("digest"))) {
         m->digest = plain_string(text, v);
-    } else if (scan_key_is(v, "size")) {
+    } else if (scan_key_is(v, SLICE_LITERAL("size"))) {
         m->size = number_of(text, v);
-    } else if (scan_key_is(v, "size_vram")) {
+    } else if (scan_key_is(v, SLICE_LITERAL("size_vram"))) {
         m->size_vram = number_of(text, v);
-    } else if (scan_key_is(v, "context_length")) {
+    } else if (scan_key_is(v, SLICE_LITERAL("context_length"))) {
         m->context_length = number_of(text, v);
     } else if (scan_key_is(v, time)) {
         m->time_ns = time_of(plain_string(text, v));
@@ -140,7 +142,7 @@ static enum corral_err read_entries(struct slice text, enum catalog_kind kind, s
     struct scan_value entry;
     size_t capacity = 0;
 
-    if (!scan_find(text, &root, "models", &list) ||
+    if (!scan_find(text, &root, SLICE_LITERAL("models"), &list) ||
         (list.kind != SCAN_ARRAY && list.kind != SCAN_NULL)) {
         return CE_UPSTREAM_NONSENSE;
     }

@@ -95,7 +95,7 @@ static enum corral_err read_stream(const struct request_parts *p, const struct r
         return CE_OK;
     }
     if (p->has[FIELD_STREAM_OPTIONS] &&
-        scan_find(p->body, &p->at[FIELD_STREAM_OPTIONS], "include_usage", &usage)) {
+        scan_find(p->body, &p->at[FIELD_STREAM_OPTIONS], SLICE_LITERAL("include_usage"), &usage)) {
         if (usage.kind != SCAN_TRUE && usage.kind != SCAN_FALSE && usage.kind != SCAN_NULL) {
             return fail(info, FIELD_STREAM_OPTIONS, CE_JSON_TYPE);
         }
@@ -130,7 +130,8 @@ static enum corral_err read_output(struct request_parts *p, struct request_info 
     info->output_asked = -1;
     info->output_bound = -1;
     if (parts_output_in_options(p->route) && p->has[FIELD_OPTIONS] &&
-        scan_find(p->body, &p->at[FIELD_OPTIONS], "num_predict", &v) && v.kind != SCAN_NULL) {
+        scan_find(p->body, &p->at[FIELD_OPTIONS], SLICE_LITERAL("num_predict"), &v) &&
+        v.kind != SCAN_NULL) {
         if (v.kind != SCAN_NUMBER) {
             info->field = "num_predict";
             return CE_JSON_TYPE;

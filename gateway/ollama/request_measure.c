@@ -110,16 +110,17 @@ static enum corral_err measure_part(struct measure *m, const struct scan_value *
         return CE_OK;
     }
     while (err == CE_OK && scan_next(&c, &v)) {
-        if (scan_key_is(&v, "image_url")) {
+        if (scan_key_is(&v, SLICE_LITERAL("image_url"))) {
             bool object = v.kind == SCAN_OBJECT;
 
-            err = !object                                 ? add_url(m, &v)
-                  : scan_find(m->body, &v, "url", &inner) ? add_url(m, &inner)
-                                                          : CE_OK;
-        } else if (v.kind == SCAN_OBJECT && scan_key_is(&v, "source") &&
-                   scan_find(m->body, &v, "data", &inner) && inner.kind == SCAN_STRING) {
+            err = !object                                                ? add_url(m, &v)
+                  : scan_find(m->body, &v, SLICE_LITERAL("url"), &inner) ? add_url(m, &inner)
+                                                                         : CE_OK;
+        } else if (v.kind == SCAN_OBJECT && scan_key_is(&v, SLICE_LITERAL("source")) &&
+                   scan_find(m->body, &v, SLICE_LITERAL("data"), &inner) &&
+                   inner.kind == SCAN_STRING) {
             err = add_image(m, parts_raw_string(m->body, &inner));
-        } else if (v.kind == SCAN_ARRAY && scan_key_is(&v, "content")) {
+        } else if (v.kind == SCAN_ARRAY && scan_key_is(&v, SLICE_LITERAL("content"))) {
             *nested = v;
         }
     }
@@ -154,9 +155,9 @@ static enum corral_err measure_message(struct measure *m, const struct scan_valu
     enum corral_err err = CE_OK;
 
     while (err == CE_OK && message->kind == SCAN_OBJECT && scan_next(&c, &v)) {
-        if (native && scan_key_is(&v, "images")) {
+        if (native && scan_key_is(&v, SLICE_LITERAL("images"))) {
             err = native_images(m, &v);
-        } else if (!native && v.kind == SCAN_ARRAY && scan_key_is(&v, "content")) {
+        } else if (!native && v.kind == SCAN_ARRAY && scan_key_is(&v, SLICE_LITERAL("content"))) {
             err = measure_content(m, &v);
         }
     }

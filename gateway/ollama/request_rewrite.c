@@ -7,17 +7,22 @@
 enum { NUMBER_TEXT = 64 };
 
 /* Options of Ollama's Runner struct: a changed one makes it load the model again. */
+#define OPTION(name, bit)                                                                          \
+    {                                                                                              \
+        name, sizeof(name) - 1, bit                                                                \
+    }
 static const struct {
     const char *name;
+    uint8_t len;
     unsigned bit;
 } runner_options[] = {
-    {"num_ctx", REQUEST_NUM_CTX},
-    {"num_batch", REQUEST_NUM_BATCH},
-    {"num_gpu", REQUEST_NUM_GPU},
-    {"main_gpu", REQUEST_MAIN_GPU},
-    {"use_mmap", REQUEST_USE_MMAP},
-    {"num_thread", REQUEST_NUM_THREAD},
-    {"draft_num_predict", REQUEST_DRAFT_NUM_PREDICT},
+    OPTION("num_ctx", REQUEST_NUM_CTX),
+    OPTION("num_batch", REQUEST_NUM_BATCH),
+    OPTION("num_gpu", REQUEST_NUM_GPU),
+    OPTION("main_gpu", REQUEST_MAIN_GPU),
+    OPTION("use_mmap", REQUEST_USE_MMAP),
+    OPTION("num_thread", REQUEST_NUM_THREAD),
+    OPTION("draft_num_predict", REQUEST_DRAFT_NUM_PREDICT),
 };
 
 struct rewrite {
@@ -121,12 +126,12 @@ static enum splice_act decide_option(void *arg, const struct scan_value *member,
     const struct rewrite *w = arg;
 
     if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
-        scan_key_is(member, "num_predict")) {
+        scan_key_is(member, SLICE_LITERAL("num_predict"))) {
         *with = w->output;
         return SPLICE_REPLACE;
     }
     for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
-        if (!scan_key_is(member, runner_options[i].name)) {
+        if (!scan_key_is(member, slice_of(runner_options[i].name, runner_options[i].len))) {
             continue;
         }
         if ((w->rules->allowed_options & runner_options[i].bit) == 0) {
@@ -140,7 +145,7 @@ static enum splice_act decide_option(void *arg, const struct scan_value *member,
 
 static enum splice_act decide_usage(void *arg, const struct scan_value *member, struct slice *with)
 {
-    if (!scan_key_is(member, "include_usage")) {
+    if (!scan_key_is(member, SLICE_LITERAL("include_usage"))) {
         return SPLICE_KEEP;
     }
     *with = SLICE_LITERAL("\"include_usage\":true");
@@ -240,7 +245,7 @@ static void rewrite_options(struct rewrite *w, struct splice_list *list)
         return;
     }
     if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
-        !scan_find(w->parts->body, options, "num_predict", &found)) {
+        !scan_find(w->parts->body, options, SLICE_LITERAL("num_predict"), &found)) {
         rule.added = w->output;
     }
     splice_object(list, w->parts->body, options, &rule, w->arena);
@@ -255,7 +260,7 @@ static void rewrite_usage(struct rewrite *w, struct splice_list *list)
     if (!w->wants_usage || !w->parts->has[FIELD_STREAM_OPTIONS]) {
         return;
     }
-    if (!scan_find(w->parts->body, options, "include_usage", &found)) {
+    if (!scan_find(w->parts->body, options, SLICE_LITERAL("include_usage"), &found)) {
         rule.added = SLICE_LITERAL("\"include_usage\":true");
     }
     splice_object(list, w->parts->body, options, &rule, w->arena);

@@ -1,5 +1,6 @@
 #include "ollama/scan.h"
 
+#include "base/lane.h"
 #include "base/rand.h"
 #include "base/utf8.h"
 #include "base/word.h"
@@ -172,34 +173,15 @@ static enum corral_err check_escape(struct checker *c)
     }
 }
 
-/* Of 8 bytes those that end a run: a quote, a backslash, a control character, no ASCII. */
-static uint64_t ends_run(const char *p)
+/* What ends a run: a quote, a backslash, a control character, all but ASCII. */
+static lane ends_run(lane l)
 {
-    uint64_t word = word_load(p);
-
-    return word_equal(word, '"') | word_equal(word, '\\') | word_below(word, 0x20) |
-           (word & WORD_TOPS);
+    return lane_equal(l, '"') | lane_equal(l, '\\') | lane_below(l, 0x20) | lane_high(l);
 }
 
-static void skip_plain(struct checker *c)
+static bool ends_run_here(unsigned char c)
 {
-    while (c->text.len - c->at >= WORD_BYTES) {
-        uint64_t ends = ends_run(c->text.ptr + c->at);
-
-        if (ends != 0) {
-            c->at += word_first(ends);
-            return;
-        }
-        c->at += WORD_BYTES;
-    }
-    while (c->at < c->text.len) {
-        unsigned char b = (unsigned char)c->text.ptr[c->at];
-
-        if (b < 0x20 || b >= 0x80 || b == '"' || b == '\\') {
-            return;
-        }
-        c->at++;
-    }
+    return c == '"' || c == '\\' || c < 0x20 || c >= 0x80;
 }
 
 /* At the opening quote; leaves behind the closing one. */
@@ -209,7 +191,7 @@ static enum corral_err check_string(struct checker *c)
 
     c->at++;
     while (err == CE_OK) {
-        skip_plain(c);
+        c->at += lane_find(slice_from(c->text, c->at), ends_run, ends_run_here);
         int b = peek(c);
         if (b == '"') {
             c->at++;

@@ -107,7 +107,13 @@ struct scan_cursor scan_open(struct slice text, const struct scan_value *contain
 bool scan_next(struct scan_cursor *c, struct scan_value *out);
 
 /** Whether a member's key is `name` (ASCII, lower case) the way Go matches fields: folded. */
-bool scan_key_is(const struct scan_value *v, const char *name);
+bool scan_key_folds_to(const struct scan_value *v, struct slice name);
+
+/** Most keys are what folding makes of them, and of another length. */
+static inline bool scan_key_is(const struct scan_value *v, struct slice name)
+{
+    return v->key_folded ? slice_eq(v->key, name) : scan_key_folds_to(v, name);
+}
 
 /**
  * A key decoded and folded (ASCII lower case, KELVIN SIGN -> k, LONG S -> s) into `out`.
@@ -116,7 +122,7 @@ bool scan_key_is(const struct scan_value *v, const char *name);
 size_t scan_key_fold(struct slice key, char *out, size_t room);
 
 /** Find a member by folded key. */
-bool scan_find(struct slice text, const struct scan_value *object, const char *name,
+bool scan_find(struct slice text, const struct scan_value *object, struct slice name,
                struct scan_value *out);
 
 /** What a note tells. */

@@ -186,23 +186,15 @@ static bool read_key(struct scan_cursor *c, struct scan_value *out)
     return c->at < c->text.len;
 }
 
-static bool next_noted(struct scan_cursor *c, struct scan_value *out)
+static void next_noted(struct scan_cursor *c, struct scan_value *out)
 {
-    if (c->note == 0) {
-        return false;
-    }
     *out = scan_noted(c->text, c->notes, c->note);
     c->note = c->notes->at[c->note].next;
-    return true;
 }
 
-bool scan_next(struct scan_cursor *c, struct scan_value *out)
+static bool next_walked(struct scan_cursor *c, struct scan_value *out)
 {
     struct scan_value v = {0};
-
-    if (c->notes != NULL) {
-        return next_noted(c, out);
-    }
 
     c->at = skip_space(c->text, c->at);
     if (c->started && c->at < c->text.len && c->text.ptr[c->at] == ',') {
@@ -224,6 +216,18 @@ bool scan_next(struct scan_cursor *c, struct scan_value *out)
         v.key_offset = v.offset;
     }
     *out = v;
+    return true;
+}
+
+bool scan_next(struct scan_cursor *c, struct scan_value *out)
+{
+    if (c->notes == NULL) {
+        return next_walked(c, out);
+    }
+    if (c->note == 0) {
+        return false;
+    }
+    next_noted(c, out);
     return true;
 }
 
@@ -355,26 +359,21 @@ size_t scan_key_fold(struct slice key, char *out, size_t room)
     return n;
 }
 
-bool scan_key_is(const struct scan_value *v, const char *name)
+bool scan_key_folds_to(const struct scan_value *v, struct slice name)
 {
     NOT_ZEROED char folded[64];
-    size_t wanted = strlen(name);
 
     /* Folding never makes a key longer, and a plain first letter stays what it is. */
-    if (v->key.ptr == NULL || v->key.len < wanted || wanted == 0) {
+    if (v->key.ptr == NULL || v->key.len < name.len || name.len == 0) {
         return false;
     }
-    if (v->key_folded) {
-        return v->key.len == wanted && memcmp(v->key.ptr, name, wanted) == 0;
-    }
-    if (ascii_is_letter(v->key.ptr[0]) && ascii_lower(v->key.ptr[0]) != name[0]) {
+    if (ascii_is_letter(v->key.ptr[0]) && ascii_lower(v->key.ptr[0]) != name.ptr[0]) {
         return false;
     }
-    return scan_key_fold(v->key, folded, sizeof(folded)) == wanted &&
-           memcmp(folded, name, wanted) == 0;
+    return slice_eq(slice_of(folded, scan_key_fold(v->key, folded, sizeof(folded))), name);
 }
 
-bool scan_find(struct slice text, const struct scan_value *object, const char *name,
+bool scan_find(struct slice text, const struct scan_value *object, struct slice name,
                struct scan_value *out)
 {
     struct scan_cursor c = scan_open(text, object);

@@ -90,7 +90,7 @@ static enum splice_act drop_usage(void *arg, const struct scan_value *member, st
 {
     size_t *room = arg;
 
-    if (*room == 0 || !scan_key_is(member, "usage")) {
+    if (*room == 0 || !scan_key_is(member, SLICE_LITERAL("usage"))) {
         return SPLICE_KEEP;
     }
     --*room;

@@ -33,14 +33,17 @@ void watch_index_build(const struct watch_table *table, struct watch_index *out)
     *out = (struct watch_index){0};
     for (size_t i = 0; i < table->count; i++) {
         const char *const *parts = table->paths[i].parts;
+        uint32_t bit = (uint32_t)1 << i;
+        size_t level = 0;
 
-        for (size_t level = 0; level < WATCH_LEVELS && parts[level] != NULL; level++) {
+        for (; level < WATCH_LEVELS && parts[level] != NULL; level++) {
             size_t len = strlen(parts[level]);
 
             assert(len > 0 && len <= WATCH_KEY_BYTES);
             out->lengths[level][i] = (uint8_t)len;
-            out->paths[level][first_slot(parts[level])] |= (uint32_t)1 << i;
+            out->paths[level][first_slot(parts[level])] |= bit;
         }
+        out->ends[level] |= bit;
     }
 }
 
@@ -76,14 +79,12 @@ static uint32_t paths_matching(const struct watch *w, struct slice part)
 /* `text`: of a string or literal, as much as is held; `len`: of all of it. */
 static void report(struct watch *w, enum scan_kind kind, struct slice text, size_t len)
 {
-    for (uint32_t left = w->matched; left != 0; left &= left - 1) {
-        size_t i = first_of(left);
+    uint32_t left = w->depth > WATCH_LEVELS ? 0 : w->matched & w->table->index->ends[w->depth];
 
-        if (w->depth <= WATCH_LEVELS && w->table->paths[i].parts[w->depth] == NULL) {
-            struct watch_event event = {.path = i, .kind = kind, .text = text, .len = len};
+    for (; left != 0; left &= left - 1) {
+        struct watch_event event = {.path = first_of(left), .kind = kind, .text = text, .len = len};
 
-            w->on_value(w->arg, &event);
-        }
+        w->on_value(w->arg, &event);
     }
 }
 
@@ -333,23 +334,9 @@ static lane ends_run(lane l)
     return lane_equal(l, '"') | lane_equal(l, '\\') | lane_below(l, 0x20);
 }
 
-static size_t run_length(struct slice in)
+static bool ends_run_here(unsigned char c)
 {
-    size_t i = 0;
-
-    while (in.len - i >= LANE_BYTES) {
-        lane ends = ends_run(lane_load(in.ptr + i));
-
-        if (lane_any(ends)) {
-            return i + lane_first(ends);
-        }
-        i += LANE_BYTES;
-    }
-    while (i < in.len && in.ptr[i] != '"' && in.ptr[i] != '\\' &&
-           (unsigned char)in.ptr[i] >= 0x20) {
-        i++;
-    }
-    return i;
+    return c == '"' || c == '\\' || c < 0x20;
 }
 
 /* What nearly always follows a key, and a value in an object: read at once. Bytes read. */
@@ -359,7 +346,14 @@ static size_t after_key(struct watch *w, struct slice in)
         return 0;
     }
     w->state = AT_VALUE;
-    return in.len > 1 && in.ptr[1] > ' ' ? 1 + begin_value(w, in.ptr[1]) : 1;
+    if (in.len < 2 || in.ptr[1] <= ' ') {
+        return 1;
+    }
+    if (in.ptr[1] == '"') {
+        begin_string(w, false);
+        return 2;
+    }
+    return 1 + begin_value(w, in.ptr[1]);
 }
 
 static size_t after_value(struct watch *w, struct slice in)
@@ -375,7 +369,7 @@ static size_t after_value(struct watch *w, struct slice in)
 /* A run of plain string bytes and the one byte that ends it. Returns bytes read. */
 static size_t string_run(struct watch *w, struct slice in)
 {
-    size_t i = run_length(in);
+    size_t i = lane_find(in, ends_run, ends_run_here);
 
     if (i < in.len && in.ptr[i] == '"') {
         end_string(w, slice_of(in.ptr, i));

@@ -33,6 +33,7 @@ struct watch_path {
 struct watch_index {
     uint32_t paths[WATCH_LEVELS][WATCH_FIRSTS];
     uint8_t lengths[WATCH_LEVELS][WATCH_PATHS_MAX]; /* of their parts */
+    uint32_t ends[WATCH_LEVELS + 1];                /* the paths with so many parts */
 };
 
 struct watch_table {

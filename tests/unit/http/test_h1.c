@@ -13,10 +13,8 @@ static enum corral_err read_request(const char *bytes, size_t len, bool is_tls,
     struct slice s = slice_of(bytes, len);
     size_t head_len = 0;
 
-    enum corral_err err = h1_check_first_line(s);
-    if (err == CE_OK) {
-        err = h1_scan_head(&scan, s, &head_len);
-    }
+    enum corral_err err = h1_scan_request(&scan, s, &head_len);
+
     return err == CE_OK ? h1_read_request(slice_of(bytes, head_len), is_tls, out) : err;
 }
 
@@ -30,10 +28,7 @@ static enum corral_err read_bytewise(const char *bytes, size_t len, struct http_
     for (size_t n = 1; n <= len && err == CE_MORE; n++) {
         struct slice s = slice_of(bytes, n);
 
-        err = h1_check_first_line(s);
-        if (err == CE_OK) {
-            err = h1_scan_head(&scan, s, &head_len);
-        }
+        err = h1_scan_request(&scan, s, &head_len);
     }
     return err == CE_OK ? h1_read_request(slice_of(bytes, head_len), false, out) : err;
 }
@@ -240,8 +235,7 @@ START_TEST(a_long_first_line_is_one_thing)
         for (size_t n = step; err == CE_MORE; n += step) {
             struct slice seen = slice_of(b.data, n < b.len ? n : b.len);
 
-            err = scan.lines == 0 ? h1_check_first_line(seen) : CE_OK;
-            err = err == CE_OK ? h1_scan_head(&scan, seen, &len) : err;
+            err = h1_scan_request(&scan, seen, &len);
         }
         if (err == CE_OK) {
             struct http_request request;
@@ -250,6 +244,53 @@ START_TEST(a_long_first_line_is_one_thing)
         }
         ck_assert_msg(err == wanted, "row %zu step %zu: %s", row, step, err_reason(err));
         buf_finish(&b);
+    }
+}
+END_TEST
+
+/* The fields that corral reads, in any case of letters; what differs in a letter is another one. */
+START_TEST(every_known_field_is_found)
+{
+    static const struct {
+        const char *name;
+        enum http_field_id id;
+    } known[] = {
+        {"Accept", HF_ACCEPT},
+        {"Authorization", HF_AUTHORIZATION},
+        {"Cache-Control", HF_CACHE_CONTROL},
+        {"Connection", HF_CONNECTION},
+        {"Content-Encoding", HF_CONTENT_ENCODING},
+        {"Content-Length", HF_CONTENT_LENGTH},
+        {"Content-Type", HF_CONTENT_TYPE},
+        {"Expect", HF_EXPECT},
+        {"Host", HF_HOST},
+        {"Retry-After", HF_RETRY_AFTER},
+        {"Traceparent", HF_TRACEPARENT},
+        {"Tracestate", HF_TRACESTATE},
+        {"Transfer-Encoding", HF_TRANSFER_ENCODING},
+        {"User-Agent", HF_USER_AGENT},
+        {"X-Request-Id", HF_X_REQUEST_ID},
+    };
+
+    ck_assert_uint_eq(ARRAY_LEN(known), HF_COUNT - 1);
+    for (size_t i = 0; i < ARRAY_LEN(known); i++) {
+        size_t len = strlen(known[i].name);
+        char name[32];
+
+        for (unsigned mask = 0; mask < 4; mask++) {
+            for (size_t k = 0; k < len; k++) {
+                char c = known[i].name[k];
+
+                name[k] = ascii_is_letter(c) && (k + mask) % 2 == 0 ? (char)(c ^ 0x20) : c;
+                name[k] = mask > 1 ? ascii_lower(name[k]) : name[k];
+            }
+            ck_assert_int_eq(http_field_lookup(slice_of(name, len)), known[i].id);
+        }
+        for (size_t k = 0; k < len; k++) {
+            name[k] = name[k] == 'q' ? 'z' : 'q';
+            ck_assert_int_eq(http_field_lookup(slice_of(name, len)), HF_OTHER);
+            name[k] = known[i].name[k];
+        }
     }
 }
 END_TEST
@@ -433,6 +474,7 @@ static Suite *h1_suite(void)
     tcase_add_test(tc, nul_in_a_value_is_refused);
     tcase_add_test(tc, limits_hold_at_their_edges);
     tcase_add_test(tc, a_long_first_line_is_one_thing);
+    tcase_add_test(tc, every_known_field_is_found);
     tcase_add_test(tc, a_request_is_understood);
     tcase_add_loop_test(tc, chunked_bodies_are_read_strictly, 0, (int)ARRAY_LEN(bodies));
     tcase_add_test(tc, chunk_extensions_are_bounded);

@@ -215,7 +215,7 @@ START_TEST(s271_large_bodies_are_linear)
         struct scan_value root = scan_root(buf_slice(&b));
 
         ck_assert_int_eq(check(buf_slice(&b)), CE_OK);
-        ck_assert(scan_find(buf_slice(&b), &root, "a", &v));
+        ck_assert(scan_find(buf_slice(&b), &root, SLICE_LITERAL("a"), &v));
         ck_assert_uint_eq(v.len, b.len - 6);
         ck_assert_uint_lt(clock_mono_ms() - from, 2000);
         buf_finish(&b);
@@ -234,7 +234,7 @@ START_TEST(cursors_give_extents)
     size_t n = 0;
 
     ck_assert_int_eq(check(text), CE_OK);
-    ck_assert(scan_find(text, &root, "a", &list));
+    ck_assert(scan_find(text, &root, SLICE_LITERAL("a"), &list));
     ck_assert_int_eq(list.kind, SCAN_ARRAY);
     struct scan_cursor c = scan_open(text, &list);
     while (scan_next(&c, &v)) {
@@ -242,10 +242,10 @@ START_TEST(cursors_give_extents)
         n++;
     }
     ck_assert_uint_eq(n, 4);
-    ck_assert(scan_find(text, &root, "c", &v));
+    ck_assert(scan_find(text, &root, SLICE_LITERAL("c"), &v));
     ck_assert_int_eq(v.kind, SCAN_TRUE);
-    ck_assert(!scan_find(text, &root, "b", &v));
-    ck_assert(!scan_find(text, &v, "b", &v));
+    ck_assert(!scan_find(text, &root, SLICE_LITERAL("b"), &v));
+    ck_assert(!scan_find(text, &v, SLICE_LITERAL("b"), &v));
 }
 END_TEST
 
@@ -265,7 +265,7 @@ START_TEST(cursors_survive_any_text)
             while (scan_next(&c, &v)) {
                 ck_assert_uint_lt(steps++, sizeof(soup));
                 ck_assert_uint_le(v.offset + v.len, len);
-                scan_key_is(&v, "a");
+                scan_key_is(&v, SLICE_LITERAL("a"));
             }
             buf_finish(&b);
         }
