@@ -189,6 +189,7 @@ static void build_house(struct app *a, const struct settings *s)
     h->replicas = intern_create(MAX_REPLICAS);
     h->limits = intern_create(MAX_LIMITS);
     h->limiter = limiter_create(MAX_TENANTS + 1, s->limits.counters_per_tenant);
+    body_budget_init(&h->bodies, MAX_TENANTS + 1);
     h->sources = source_count_create();
     replica_board_init(&h->board);
     pthread_mutex_init(&h->snapshot_lock, NULL);
@@ -221,6 +222,7 @@ static void demolish_house(struct app *a)
     intern_destroy(h->replicas);
     intern_destroy(h->limits);
     limiter_destroy(h->limiter);
+    body_budget_finish(&h->bodies);
     pthread_mutex_destroy(&h->snapshot_lock);
     metrics_table_destroy(a->metrics);
     free(h->workers);

@@ -113,6 +113,17 @@ static void each_service(void *arg, const struct ledger_tenant_view *t)
     }
 }
 
+static void each_bodies(void *arg, const struct ledger_tenant_view *t)
+{
+    struct scrape *s = arg;
+    struct slice name = intern_name(s->app->house.tenants, t->tenant);
+
+    if (s->err == CE_OK && t->tenant != INTERN_OTHER) {
+        s->err = buf_printf(s->out, "corral_body_bytes{tenant=\"%.*s\"} %zu\n", SLICE_ARG(name),
+                            body_budget_held(&s->app->house.bodies, t->tenant));
+    }
+}
+
 static void head(struct scrape *s, const char *name, const char *kind, const char *help)
 {
     if (s->err == CE_OK) {
@@ -165,8 +176,8 @@ static void write_gauges(struct scrape *s)
     write_expiry(s);
     write_one(s, "corral_open_connections", "gauge", "Client connections open now.",
               atomic_load_explicit(&h->connections, memory_order_relaxed));
-    write_one(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.",
-              atomic_load_explicit(&h->body_bytes, memory_order_relaxed));
+    head(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.");
+    ledger_each_tenant(h->ledger, each_bodies, s);
     write_one(s, "corral_limit_counters", "gauge", "Counters of limits in use, over all tenants.",
               limits.counters);
     write_one(s, "corral_limit_reservations", "gauge",

@@ -81,6 +81,7 @@
     X(CE_CONTENT_ENCODING, "content_encoding")                                                     \
     X(CE_BODY_TOO_LARGE, "body_too_large")                                                         \
     X(CE_BODY_MEMORY, "body_memory")                                                               \
+    X(CE_BODY_MEMORY_TENANT, "tenant_body_memory")                                                 \
     X(CE_BODY_TIMEOUT, "body_timeout")                                                             \
     X(CE_HEAD_TIMEOUT, "head_timeout")                                                             \
     X(CE_JSON_SYNTAX, "json_syntax")                                                               \

@@ -300,6 +300,11 @@ static void check_limits(struct reader *r)
                      "must not be less than limits.body_bytes (%llu)",
                      (unsigned long long)l->body_bytes);
     }
+    if (l->tenant_body_memory_bytes != 0 && l->tenant_body_memory_bytes < l->body_bytes) {
+        reader_error(r, reader_place(r, "limits.tenant_body_memory_bytes"),
+                     "must not be less than limits.body_bytes (%llu)",
+                     (unsigned long long)l->body_bytes);
+    }
     if (l->connections_per_trusted_address < l->connections_per_address) {
         reader_error(r, reader_place(r, "limits.connections_per_trusted_address"),
                      "must not be less than limits.connections_per_address (%u)",

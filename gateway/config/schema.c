@@ -256,6 +256,10 @@ static const struct key_spec limit_keys[] = {
     {"body_memory_bytes", KEY_U64, AT(struct settings, limits.body_memory_bytes), .min = 1048576,
      .max = 1099511627776, .fallback = "268435456",
      .sentence = "All request bodies in memory together; 503 above it."},
+    {"tenant_body_memory_bytes", KEY_U64, AT(struct settings, limits.tenant_body_memory_bytes),
+     .max = 1099511627776, .fallback = "0",
+     .sentence = "Request bodies of one tenant in memory; 429 above it. 0: half of "
+                 "body_memory_bytes, but at least body_bytes."},
     {"connections", KEY_U32, AT(struct settings, limits.connections), .max = 1000000,
      .restart = true,
      .fallback = "0", .sentence = "Client connections in all; 0: (descriptor limit - 256) / 2."},

@@ -48,9 +48,10 @@ struct timeout_settings {
 };
 
 struct limit_settings {
-    uint64_t body_bytes;        /* one JSON body */
-    uint64_t body_memory_bytes; /* all bodies in the process */
-    uint32_t connections;       /* 0: (descriptor limit - 256) / 2 */
+    uint64_t body_bytes;               /* one JSON body */
+    uint64_t body_memory_bytes;        /* all bodies in the process */
+    uint64_t tenant_body_memory_bytes; /* of one tenant; 0: half of them */
+    uint32_t connections;              /* 0: (descriptor limit - 256) / 2 */
     uint32_t connections_per_address;
     uint32_t connections_per_trusted_address;
     uint64_t image_bytes;

@@ -129,6 +129,13 @@ static void count_tokens(const struct exchange *ex, uint32_t tenant)
     metrics_add(m, M_TOKENS, tenant, ex->model, DIRECTION_OUTPUT, output);
 }
 
+/* Limits that have no rule of their own: the reason is the metric's label. */
+static bool is_own_limit(enum corral_err reason)
+{
+    return reason == CE_QUEUE_TENANT_FULL || reason == CE_QUEUE_FULL || reason == CE_OUTPUT_BOUND ||
+           reason == CE_LIMIT_STORE || reason == CE_BODY_MEMORY || reason == CE_BODY_MEMORY_TENANT;
+}
+
 /* Called once, before the exchange gives anything back. */
 void exchange_account(struct exchange *ex)
 {
@@ -138,8 +145,7 @@ void exchange_account(struct exchange *ex)
     unsigned status = ex->responded ? ex->status : STATUS_CLIENT_CLOSED;
 
     metrics_add(ex->engine->metrics, M_REQUESTS, tenant, route, status, 1);
-    if (ex->reason == CE_QUEUE_TENANT_FULL || ex->reason == CE_QUEUE_FULL ||
-        ex->reason == CE_OUTPUT_BOUND || ex->reason == CE_LIMIT_STORE) {
+    if (is_own_limit(ex->reason)) {
         uint32_t name = intern_add(ex->engine->house->limits, slice_str(err_reason(ex->reason)));
 
         metrics_add(ex->engine->metrics, M_LIMITED, tenant, name, 0, 1);

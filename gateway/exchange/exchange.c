@@ -44,8 +44,9 @@ static void destroy_reaped(struct reapable *r)
 
 void exchange_drop_body(struct exchange *ex)
 {
-    atomic_fetch_sub_explicit(&ex->engine->house->body_bytes, ex->body_counted,
-                              memory_order_relaxed);
+    if (ex->body_counted > 0) {
+        body_budget_give(&ex->engine->house->bodies, ex->principal.tenant->id, ex->body_counted);
+    }
     ex->body_counted = 0;
     buf_finish(&ex->body);
     arena_finish(&ex->parsing);
@@ -200,20 +201,6 @@ static uint64_t body_time_ms(const struct exchange *ex)
     return ex->snapshot->settings.timeouts.body_s * 1000 + ex->body.len / 65536 * 1000;
 }
 
-/* Count `extra` bytes against the process's budget; takes nothing when it is spent. */
-static bool count_body(struct exchange *ex, size_t extra)
-{
-    atomic_size_t *total = &ex->engine->house->body_bytes;
-    size_t before = atomic_fetch_add_explicit(total, extra, memory_order_relaxed);
-
-    if (before + extra > ex->snapshot->settings.limits.body_memory_bytes) {
-        atomic_fetch_sub_explicit(total, extra, memory_order_relaxed);
-        return false;
-    }
-    ex->body_counted += extra;
-    return true;
-}
-
 void exchange_body(struct exchange *ex, struct slice bytes)
 {
     struct worker *w = ex->engine->worker;
@@ -221,11 +208,14 @@ void exchange_body(struct exchange *ex, struct slice bytes)
     if (ex->state != EX_BODY) {
         return;
     }
-    if (!count_body(ex, bytes.len)) {
-        exchange_fail(ex, CE_BODY_MEMORY);
+    enum corral_err err = body_budget_take(&ex->engine->house->bodies, ex->principal.tenant->id,
+                                           bytes.len, &ex->snapshot->settings.limits);
+    if (err != CE_OK) {
+        exchange_fail(ex, err);
         return;
     }
-    enum corral_err err = buf_append(&ex->body, bytes);
+    ex->body_counted += bytes.len;
+    err = buf_append(&ex->body, bytes);
     if (err != CE_OK) {
         exchange_fail(ex, err == CE_TOO_LARGE ? CE_BODY_TOO_LARGE : CE_NO_MEMORY);
         return;

@@ -64,6 +64,10 @@ static const struct failure table[CE_COUNT] = {
     [CE_BODY_MEMORY] = {503, NULL,
                         "The gateway is busy with other large requests. Please try again soon.",
                         true},
+    [CE_BODY_MEMORY_TENANT] = {429, NULL,
+                               "Too many of your large requests are waiting already. Please try "
+                               "again in a few seconds.",
+                               true},
     [CE_BODY_TIMEOUT] = {408, NULL, "The request body did not arrive in time.", true},
     [CE_HEAD_TIMEOUT] = {408, NULL, "The request did not arrive in time.", true},
     [CE_JSON_SYNTAX] = {400, NULL, "The body is not valid JSON.", false},
@@ -159,6 +163,7 @@ static const char *retry_after(enum corral_err err)
     case CE_QUEUE_FULL:
     case CE_NO_REPLICA:
     case CE_BODY_MEMORY:
+    case CE_BODY_MEMORY_TENANT:
     case CE_LIMIT_STORE:
     case CE_NO_MEMORY:
     case CE_DRAINING:

@@ -10,6 +10,7 @@
 
 #include "base/intern.h"
 #include "config/snapshot.h"
+#include "exchange/body_budget.h"
 #include "limit/limit.h"
 #include "net/source_count.h"
 #include "net/worker.h"
@@ -43,8 +44,8 @@ struct house {
     struct intern *limits; /* names of limits, for metrics */
     struct limiter *limiter;
     struct source_count *sources;
-    atomic_size_t body_bytes; /* of request bodies held by all workers */
-    atomic_uint connections;  /* open client connections */
+    struct body_budget bodies;
+    atomic_uint connections; /* open client connections */
     uint32_t max_connections;
     pthread_mutex_t snapshot_lock; /* guards snapshot */
     struct snapshot *snapshot;     /* counted */

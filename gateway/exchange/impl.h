@@ -55,7 +55,7 @@ struct exchange {
     struct principal principal;
     struct buf body;
     struct arena parsing; /* what reading the body left: goes with the body */
-    size_t body_counted;  /* bytes of it in house.body_bytes */
+    size_t body_counted;  /* bytes of it in house.bodies, for the principal's tenant */
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */
 

@@ -155,6 +155,8 @@ BROKEN = {
         "{name: a%d, tokens: 1, window_s: 1}" % i for i in range(17))), "more than 16"),
     "body-memory": (base("limits: {body_bytes: 2000000, @body_memory_bytes: 1048576}"),
                     "must not be less than limits.body_bytes"),
+    "body-memory-tenant": (base("limits: {body_bytes: 2000000, @tenant_body_memory_bytes: 1048576}"),
+                           "must not be less than limits.body_bytes"),
     "trusted-less": (base("limits: {@connections_per_trusted_address: 1}"), "must not be less"),
     "issuer-tenant": (base("issuers: [{issuer: i, audience: [a], keys_file: /x, @tenant: zed}]"),
                       'no tenant "zed"'),

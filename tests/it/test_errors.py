@@ -1,5 +1,6 @@
 """CONTRACTS "Answers": status, dialect, fields, connection and log of everything refused; F17."""
 
+import contextlib
 import json
 import re
 
@@ -322,14 +323,60 @@ def test_sizes(stable):
 def test_body_memory_is_bounded(stable):
     sim = stable.sim("--tokens-per-s", "0").warm()
     corral = stable.corral(sim, limits={"body_bytes": 1048576, "body_memory_bytes": 1048576})
-    head = h1.request("POST", "/api/chat", h1.bearer(corral.key(), ("Content-Length", "900000")))
-    with corral.client() as first:
-        first.send(head + b" " * 800000)
-        wait_for(lambda: corral.metrics().sum("corral_body_bytes") == 800000, 5, "the body")
-        answer = refused(corral, head + b" " * 400000, 503, "body_memory", closes=True)
+    with half_sent(corral, "acme", 800000):
+        answer = refused(corral, large(corral, "beta", 400000), 503, "body_memory", closes=True)
         assert answer.field("Retry-After")
+        assert corral.metrics().sum("corral_limited_total", tenant="beta", limit="body_memory") == 1
     wait_for(lambda: corral.metrics().sum("corral_body_bytes") == 0, 5, "memory given back")
     assert corral.post("/api/chat", chat()).status == 200
+
+
+def large(corral, tenant, size):
+    """The beginning of a request with a body of 900,000 bytes."""
+    return h1.request("POST", "/api/chat", h1.bearer(corral.key(tenant), ("Content-Length", "900000"))) + b" " * size
+
+
+@contextlib.contextmanager
+def half_sent(corral, tenant, size):
+    """A client whose body does not end, and corral holds so much of it."""
+    before = corral.metrics().sum("corral_body_bytes", tenant=tenant)
+    with corral.client() as client:
+        client.send(large(corral, tenant, size))
+        wait_for(lambda: corral.metrics().sum("corral_body_bytes", tenant=tenant) == before + size, 5, "the body")
+        yield
+
+
+def test_a_tenant_has_a_share_of_body_memory(stable):
+    """At its edge: 1,500,000 bytes fit, one more is refused, to this tenant alone."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, limits={"body_bytes": 1000000, "body_memory_bytes": 4000000,
+                                        "tenant_body_memory_bytes": 1500000})
+    with half_sent(corral, "acme", 800000):
+        with half_sent(corral, "acme", 700000):
+            answer = refused(corral, large(corral, "acme", 1), 429, "tenant_body_memory", closes=True)
+            assert answer.field("Retry-After")
+            assert corral.metrics().sum("corral_limited_total", tenant="acme", limit="tenant_body_memory") == 1
+            assert corral.post("/api/chat", chat(), tenant="beta").status == 200
+            with half_sent(corral, "beta", 800000):
+                assert corral.metrics().sum("corral_body_bytes") == 2300000
+        with half_sent(corral, "acme", 700000):
+            pass
+    wait_for(lambda: corral.metrics().sum("corral_body_bytes") == 0, 5, "memory given back")
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_a_tenants_share_is_half_without_a_word(stable):
+    """And at least one body: here half would be less."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, limits={"body_bytes": 900000, "body_memory_bytes": 1048576})
+    with half_sent(corral, "acme", 600000):
+        with half_sent(corral, "acme", 300000):
+            refused(corral, large(corral, "acme", 1), 429, "tenant_body_memory", closes=True)
+    config = dict(corral.config, limits=dict(corral.config["limits"], body_memory_bytes=2000000))
+    corral.reload(config)
+    with half_sent(corral, "acme", 600000):
+        with half_sent(corral, "acme", 400000):
+            refused(corral, large(corral, "acme", 1), 429, "tenant_body_memory", closes=True)
 
 
 @pytest.mark.http1

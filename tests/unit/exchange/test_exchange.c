@@ -24,6 +24,7 @@ static const struct {
     {CE_BODY_TOO_LARGE, 413, true},       {CE_IMAGE_TOO_LARGE, 413, false},
     {CE_MEDIA_TYPE, 415, false},          {CE_CONTENT_ENCODING, 415, false},
     {CE_QUEUE_TENANT_FULL, 429, false},   {CE_QUEUE_FULL, 503, false},
+    {CE_BODY_MEMORY_TENANT, 429, true},   {CE_BODY_MEMORY, 503, true},
     {CE_QUEUE_TIMEOUT, 503, false},       {CE_NO_REPLICA, 503, false},
     {CE_UPSTREAM_TLS, 502, false},        {CE_UPSTREAM_CONNECT, 502, false},
     {CE_UPSTREAM_CLOSED, 502, false},     {CE_UPSTREAM_NONSENSE, 502, false},
