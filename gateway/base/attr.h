@@ -19,6 +19,9 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/** A rare path that would make the common one save registers for it. */
+#define NO_INLINE __attribute__((noinline))
+
 /** The struct that holds `member`, from a pointer to that member. */
 #define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 

@@ -24,23 +24,44 @@ char *decimal_before(char *end, uint64_t value)
     return at;
 }
 
+static size_t digits_of(uint64_t value)
+{
+    static const uint64_t powers[DECIMAL_BYTES] = {
+        UINT64_C(0),
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    size_t digits = 1;
+
+    while (digits < DECIMAL_BYTES && value >= powers[digits]) {
+        digits++;
+    }
+    return digits;
+}
+
 char *decimal_put(char *at, uint64_t value)
 {
-    char room[DECIMAL_BYTES];
+    char *end = at + digits_of(value);
 
-    if (value < 10) {
-        *at = (char)('0' + value);
-        return at + 1;
-    }
-    if (value < 100) {
-        decimal_pair(at, (unsigned)value);
-        return at + 2;
-    }
-    const char *digits = decimal_before(room + sizeof(room), value);
-    size_t len = (size_t)(room + sizeof(room) - digits);
-
-    memcpy(at, digits, len);
-    return at + len;
+    decimal_before(end, value);
+    return end;
 }
 
 void decimal_fixed(char *out, uint64_t value, unsigned width)

@@ -1,5 +1,7 @@
 #include "exchange/engine.h"
 
+#include "base/word.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -127,17 +129,30 @@ static uint64_t mix(uint64_t x)
     return x ^ x >> 31;
 }
 
+/* Eight hex digits at once: each half byte in a byte of its own, then the letters further on. */
+static void put_hex(char *out, uint32_t value)
+{
+    uint64_t digits = value;
+
+    digits = (digits | digits << 16) & UINT64_C(0x0000ffff0000ffff);
+    digits = (digits | digits << 8) & UINT64_C(0x00ff00ff00ff00ff);
+    digits = (digits | digits << 4) & UINT64_C(0x0f0f0f0f0f0f0f0f);
+    uint64_t letters = (digits + WORD_ONES * 6) >> 4 & WORD_ONES;
+    uint64_t text = digits + WORD_ONES * '0' + letters * ('a' - '0' - 10);
+
+    memcpy(out, &text, sizeof(text));
+}
+
 void engine_request_id(struct engine *e, char out[static REQUEST_ID_BYTES])
 {
-    static const char hex[] = "0123456789abcdef";
     uint64_t count = ++e->id_count;
     uint64_t first = mix(e->id_seed + count);
-    uint64_t words[2] = {first, mix(first ^ e->id_seed)};
+    uint64_t second = mix(first ^ e->id_seed);
 
     memcpy(out, "req_", 4);
-    for (size_t i = 0; i < 24; i++) {
-        out[4 + i] = hex[words[i / 16] >> (i % 16 * 4) & 0xf];
-    }
+    put_hex(out + 4, (uint32_t)first);
+    put_hex(out + 12, (uint32_t)(first >> 32));
+    put_hex(out + 20, (uint32_t)second);
 }
 
 static struct failure_window *window_of(struct engine *e, uint64_t source)

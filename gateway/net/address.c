@@ -110,12 +110,7 @@ static void format_v4(const struct net_address *a, char out[static NET_ADDRESS_T
 
     memcpy(bytes, &((const struct sockaddr_in *)&a->storage)->sin_addr, sizeof(bytes));
     for (size_t i = 0; i < sizeof(bytes); i++) {
-        char room[3];
-        const char *digits = decimal_before(room + sizeof(room), bytes[i]);
-
-        while (digits < room + sizeof(room)) {
-            *at++ = *digits++;
-        }
+        at = decimal_put(at, bytes[i]);
         *at++ = i < 3 ? '.' : '\0';
     }
 }

@@ -19,19 +19,6 @@ bool log_enabled(const struct log_source *source, enum log_level level)
  */
 enum { SLACK = 64 };
 
-/* Where a member's value goes, behind its key, with room for `len` bytes; NULL: no room. */
-static char *put_key(struct log_line *line, struct slice key, size_t len)
-{
-    char *at = line->text + line->len;
-
-    if (UNLIKELY(line->len + key.len + len > line->limit)) {
-        line->left_out = true;
-        return NULL;
-    }
-    memcpy(at, key.ptr, key.len);
-    return at + key.len;
-}
-
 static void put_end(struct log_line *line, const char *at)
 {
     line->len = (size_t)(at - line->text);
@@ -64,7 +51,7 @@ static bool plain_char(unsigned char c)
 }
 
 /* Returns the place behind, or NULL: there is no room before `end`. */
-static char *put_escaped(char *at, const char *end, struct slice s)
+NO_INLINE static char *put_escaped(char *at, const char *end, struct slice s)
 {
     enum { ESCAPED = 6 };
     size_t i = 0;
@@ -109,10 +96,9 @@ void log_begin(struct log_line *line, struct log_source *source, enum log_level 
     line->limit = sizeof(line->text) - SLACK;
 }
 
-void log_put_text(struct log_line *line, struct slice key, struct slice value)
+void log_put_text(struct log_line *line, char *at, struct slice value)
 {
     bool plain = !lane_any_of(value, not_plain); /* as nearly every value is */
-    char *at = put_key(line, key, value.len);
 
     if (at == NULL) {
         return;
@@ -132,27 +118,22 @@ void log_put_text(struct log_line *line, struct slice key, struct slice value)
     put_end(line, at);
 }
 
-void log_put_u64(struct log_line *line, struct slice key, uint64_t value)
+void log_put_u64(struct log_line *line, char *at, uint64_t value)
 {
-    char *at = put_key(line, key, 0);
-
     if (at != NULL) {
         put_end(line, decimal_put(at, value));
     }
 }
 
-void log_put_bool(struct log_line *line, struct slice key, bool value)
+void log_put_bool(struct log_line *line, char *at, bool value)
 {
-    char *at = put_key(line, key, 0);
-
     if (at != NULL) {
         put_end(line, put_literal(at, value ? "true" : "false"));
     }
 }
 
-void log_put_seconds(struct log_line *line, struct slice key, uint64_t us)
+void log_put_seconds(struct log_line *line, char *at, uint64_t us)
 {
-    char *at = put_key(line, key, 0);
     unsigned micros = (unsigned)(us % 1000000u);
 
     if (at != NULL) {
@@ -182,6 +163,6 @@ void log_put_event(struct log_source *source, enum log_level level, const char *
     struct log_line line;
 
     log_begin(&line, source, level, event);
-    log_put_text(&line, key, slice_str(detail));
+    log_member(&line, key, slice_str(detail));
     log_end(&line);
 }

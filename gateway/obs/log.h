@@ -69,18 +69,36 @@ void log_begin(struct log_line *line, struct log_source *source, enum log_level 
  */
 #define LOG_KEY(key) SLICE_LITERAL(",\"" key "\":")
 
-/** Text from anywhere: escaped. */
-#define log_text(line, key, value) log_put_text(line, LOG_KEY(key), value)
-#define log_str(line, key, value) log_put_text(line, LOG_KEY(key), slice_str(value))
-#define log_u64(line, key, value) log_put_u64(line, LOG_KEY(key), value)
-#define log_bool(line, key, value) log_put_bool(line, LOG_KEY(key), value)
-/** Microseconds as seconds with six decimals. */
-#define log_seconds(line, key, us) log_put_seconds(line, LOG_KEY(key), us)
+/** Where a value goes, behind its key, with room for `len` bytes; NULL: no room, or no line. */
+static inline char *log_key(struct log_line *line, struct slice key, size_t len)
+{
+    char *at = line->text + line->len;
 
-void log_put_text(struct log_line *line, struct slice key, struct slice value);
-void log_put_u64(struct log_line *line, struct slice key, uint64_t value);
-void log_put_bool(struct log_line *line, struct slice key, bool value);
-void log_put_seconds(struct log_line *line, struct slice key, uint64_t us);
+    if (UNLIKELY(line->len + key.len + len > line->limit)) {
+        line->left_out = true;
+        return NULL;
+    }
+    memcpy(at, key.ptr, key.len);
+    return at + key.len;
+}
+
+void log_put_text(struct log_line *line, char *at, struct slice value);
+void log_put_u64(struct log_line *line, char *at, uint64_t value);
+void log_put_bool(struct log_line *line, char *at, bool value);
+void log_put_seconds(struct log_line *line, char *at, uint64_t us);
+
+static inline void log_member(struct log_line *line, struct slice key, struct slice value)
+{
+    log_put_text(line, log_key(line, key, value.len), value);
+}
+
+/** Text from anywhere: escaped. */
+#define log_text(line, key, value) log_member(line, LOG_KEY(key), value)
+#define log_str(line, key, value) log_member(line, LOG_KEY(key), slice_str(value))
+#define log_u64(line, key, value) log_put_u64(line, log_key(line, LOG_KEY(key), 0), value)
+#define log_bool(line, key, value) log_put_bool(line, log_key(line, LOG_KEY(key), 0), value)
+/** Microseconds as seconds with six decimals. */
+#define log_seconds(line, key, us) log_put_seconds(line, log_key(line, LOG_KEY(key), 0), us)
 
 void log_end(struct log_line *line);
 

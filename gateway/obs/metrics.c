@@ -125,7 +125,8 @@ struct place {
 
 struct metrics_table {
     struct place places[METRICS_PLACES];
-    uint32_t used; /* the owner's */
+    uint32_t used; /* the owner's, and so is what follows */
+    struct place *histograms[M_COUNT][METRICS_BUCKETS + 2]; /* once found; the last is the sum */
 };
 
 static uint64_t make_key(enum metric m, uint32_t a, uint32_t b, uint32_t c)
@@ -158,38 +159,63 @@ static struct place *find(struct metrics_table *t, uint64_t key)
     }
 }
 
-void metrics_add(struct metrics_table *t, enum metric m, uint32_t a, uint32_t b, uint32_t c,
-                 uint64_t value)
+/* The place of a series, taken when it had none; NULL: the table is full. */
+static struct place *place_of(struct metrics_table *t, uint64_t key, bool last_resort)
 {
     enum { KEEP_FREE = METRICS_PLACES / 4 };
-
-    if (t == NULL) {
-        return;
-    }
-    uint64_t key = make_key(m, a, b, c);
     struct place *p = find(t, key);
 
     if (atomic_load_explicit(&p->key, memory_order_relaxed) == 0) {
-        if (t->used >= METRICS_PLACES - KEEP_FREE && key != make_key(m, 0, 0, 0)) {
-            metrics_add(t, m, 0, 0, 0, value);
-            return;
+        if (t->used >= METRICS_PLACES - KEEP_FREE && !last_resort) {
+            return NULL;
         }
         t->used++;
         atomic_store_explicit(&p->key, key, memory_order_release);
     }
+    return p;
+}
+
+static void add_to(struct place *p, uint64_t value)
+{
     atomic_store_explicit(&p->value, atomic_load_explicit(&p->value, memory_order_relaxed) + value,
                           memory_order_relaxed);
+}
+
+void metrics_add(struct metrics_table *t, enum metric m, uint32_t a, uint32_t b, uint32_t c,
+                 uint64_t value)
+{
+    if (t == NULL) {
+        return;
+    }
+    struct place *p = place_of(t, make_key(m, a, b, c), false);
+
+    add_to(p != NULL ? p : place_of(t, make_key(m, 0, 0, 0), true), value);
+}
+
+/* Histograms have few series, and none depends on a client: there is always room. */
+static void add_to_histogram(struct metrics_table *t, enum metric m, uint32_t bucket,
+                             uint64_t value)
+{
+    struct place **known = &t->histograms[m][bucket];
+
+    if (*known == NULL) {
+        *known = place_of(t, make_key(m, 0, 0, bucket), true);
+    }
+    add_to(*known, value);
 }
 
 void metrics_observe(struct metrics_table *t, enum metric m, uint64_t us)
 {
     uint32_t bucket = 0;
 
+    if (t == NULL) {
+        return;
+    }
     while (bucket < METRICS_BUCKETS && us > bounds_us[bucket]) {
         bucket++;
     }
-    metrics_add(t, m, 0, 0, bucket, 1);
-    metrics_add(t, m, 0, 0, BUCKET_SUM, us);
+    add_to_histogram(t, m, bucket, 1);
+    add_to_histogram(t, m, BUCKET_SUM, us);
 }
 
 uint64_t metrics_sum(struct metrics_table *const *tables, size_t count, enum metric m, uint32_t a,

@@ -13,21 +13,21 @@ enum param { PARAM_NONE, PARAM_MODEL, PARAM_DIGEST, PARAM_ANY };
 
 /* clang-format off */
 #define READ(id_, path_, class_, verb_, dialect_, param_)                                          \
-    {.id = ROUTE_ID_##id_, .path = path_, .label = path_, .class = ROUTE_##class_,                 \
+    {.id = ROUTE_ID_##id_, .path = path_, .path_len = sizeof(path_) - 1, .label = path_, .class = ROUTE_##class_,                 \
      .verb = VERB_##verb_, .dialect = DIALECT_##dialect_, .body = ROUTE_BODY_NONE,                 \
      .stream = ROUTE_STREAM_NEVER, .allowed_by_default = true, .methods = M_READ,                  \
      .param = PARAM_##param_}
 #define POST(id_, path_, class_, verb_, dialect_, stream_, by_default_)                            \
-    {.id = ROUTE_ID_##id_, .path = path_, .label = path_, .class = ROUTE_##class_,                 \
+    {.id = ROUTE_ID_##id_, .path = path_, .path_len = sizeof(path_) - 1, .label = path_, .class = ROUTE_##class_,                 \
      .verb = VERB_##verb_, .dialect = DIALECT_##dialect_, .body = ROUTE_BODY_JSON,                 \
      .stream = ROUTE_STREAM_##stream_, .streams_by_default = by_default_,                          \
      .allowed_by_default = ROUTE_##class_ != ROUTE_ADMIN, .methods = M_POST}
 #define BLOB(id_, method_, body_)                                                                  \
-    {.id = ROUTE_ID_##id_, .path = "/api/blobs/", .label = "/api/blobs", .class = ROUTE_ADMIN,     \
+    {.id = ROUTE_ID_##id_, .path = "/api/blobs/", .path_len = sizeof("/api/blobs/") - 1, .label = "/api/blobs", .class = ROUTE_ADMIN,     \
      .verb = VERB_BLOB, .dialect = DIALECT_NATIVE, .body = ROUTE_BODY_##body_,                     \
      .methods = M_##method_, .param = PARAM_DIGEST}
 #define OFF(path_, label_, dialect_, param_)                                                       \
-    {.id = ROUTE_ID_OFF, .path = path_, .label = label_, .class = ROUTE_OFF, .verb = VERB_NONE,    \
+    {.id = ROUTE_ID_OFF, .path = path_, .path_len = sizeof(path_) - 1, .label = label_, .class = ROUTE_OFF, .verb = VERB_NONE,    \
      .dialect = DIALECT_##dialect_, .body = ROUTE_BODY_NONE, .methods = M_ANY,                     \
      .param = PARAM_##param_}
 
@@ -56,7 +56,7 @@ static const struct route routes[] = {
     POST(PUSH,           "/api/push",             ADMIN,     PUSH,     NATIVE,    NDJSON, true),
     POST(CREATE,         "/api/create",           ADMIN,     CREATE,   NATIVE,    NDJSON, true),
     POST(COPY,           "/api/copy",             ADMIN,     COPY,     NATIVE,    NEVER, false),
-    {.id = ROUTE_ID_DELETE, .path = "/api/delete", .label = "/api/delete", .class = ROUTE_ADMIN,
+    {.id = ROUTE_ID_DELETE, .path = "/api/delete", .path_len = sizeof("/api/delete") - 1, .label = "/api/delete", .class = ROUTE_ADMIN,
      .verb = VERB_DELETE, .dialect = DIALECT_NATIVE, .body = ROUTE_BODY_JSON, .methods = M_DELETE},
     BLOB(BLOB_PUT, POST, STREAM),
     BLOB(BLOB_HEAD, HEAD, NONE),
@@ -173,7 +173,7 @@ static bool is_model_id(struct slice s)
 
 static bool path_matches(const struct route *route, struct slice path)
 {
-    struct slice own = slice_str(route->path);
+    struct slice own = slice_of(route->path, route->path_len);
 
     if (route->param == PARAM_NONE) {
         return slice_eq(path, own);
@@ -211,7 +211,7 @@ enum corral_err route_find(struct slice method, struct slice path, struct route_
             continue;
         }
         struct slice param =
-            route->param == PARAM_NONE ? slice_of(NULL, 0) : slice_from(path, strlen(route->path));
+            route->param == PARAM_NONE ? slice_of(NULL, 0) : slice_from(path, route->path_len);
         enum corral_err err = param_check(route, param);
         if (err == CE_OK) {
             *out = (struct route_match){.route = route, .param = param};

@@ -108,6 +108,7 @@ struct route {
     bool allowed_by_default; /* in VERBS_DEFAULT, or needs no verb */
     uint8_t methods;         /* private to route.c */
     uint8_t param;           /* private to route.c */
+    uint8_t path_len;        /* private to route.c */
 };
 
 struct route_match {

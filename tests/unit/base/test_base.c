@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/lane.h"
 #include "base/list.h"
 #include "base/pages.h"
 #include "base/slice.h"
@@ -244,6 +245,10 @@ static void check_decimal(uint64_t value)
     ck_assert_ptr_eq(digits, room + 60 - len);
     ck_assert_mem_eq(digits, want, (size_t)len);
     ck_assert(digits[-1] == '#' && room[60] == '#');
+    memset(room, '#', sizeof(room));
+    ck_assert_ptr_eq(decimal_put(room + 10, value), room + 10 + len);
+    ck_assert_mem_eq(room + 10, want, (size_t)len);
+    ck_assert(room[9] == '#' && room[10 + len] == '#');
 }
 
 static void check_fixed(uint64_t value, int width)
@@ -277,6 +282,48 @@ START_TEST(numbers_are_written_as_printf_does)
 END_TEST
 
 /* Every byte in every place, among neighbours that borrow and that do not. */
+static lane below_quote_high(lane l)
+{
+    return lane_below(l, 0x20) | lane_equal(l, '"') | lane_high(l);
+}
+
+static bool is_below_quote_high(unsigned char c)
+{
+    return c < 0x20 || c == '"' || c >= 0x80;
+}
+
+/* Every byte at every place of every length, and another such byte behind it. */
+START_TEST(lanes_find_a_byte_anywhere)
+{
+    char text[48];
+    unsigned wrong = 0;
+
+    for (size_t len = 0; len <= 40; len++) {
+        for (size_t at = 0; at <= len; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                memset(text, 'x', sizeof(text));
+                text[len] = '"'; /* not of the text */
+                if (at < len) {
+                    text[at] = (char)c;
+                }
+                if (at + 2 < len) {
+                    text[at + 2] = '"';
+                }
+                struct slice s = slice_of(text, len);
+                size_t want = 0;
+
+                while (want < len && !is_below_quote_high((unsigned char)text[want])) {
+                    want++;
+                }
+                wrong += lane_find(s, below_quote_high, is_below_quote_high) != want;
+                wrong += lane_any_of(s, below_quote_high) != (want < len);
+            }
+        }
+    }
+    ck_assert_uint_eq(wrong, 0);
+}
+END_TEST
+
 START_TEST(words_tell_their_first_byte)
 {
     static const char around[] = {0, 1, 'a', '\x7f', '\x80', '\xff'};
@@ -366,6 +413,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, pages_know_their_slots);
     tcase_add_test(tc, lists_unlink_twice);
     tcase_add_test(tc, numbers_are_written_as_printf_does);
+    tcase_add_test(tc, lanes_find_a_byte_anywhere);
     tcase_add_test(tc, words_tell_their_first_byte);
     tcase_add_test(tc, case_is_of_letters_only);
     tcase_add_test(tc, stamps_are_rfc3339);
