@@ -62,7 +62,7 @@ static void log_caller(struct log_line *line, const struct exchange *ex)
 {
     char peer[NET_ADDRESS_TEXT_BYTES];
 
-    net_address_format_host(&ex->client.peer, peer);
+    net_peer_format(&ex->client.peer, peer);
     log_str(line, "client", peer);
     if (ex->principal.tenant != NULL) {
         log_str(line, "tenant", ex->principal.tenant->name);

@@ -9,7 +9,7 @@ enum { PUMP_BYTES = 64 * 1024, HEAD_BYTES = 2048 };
  * The head is built from checked parts; no client bytes are copied but the two trace fields, whose
  * form was checked. Never: Authorization, Cookie, Origin, Forwarded, X-*, Accept-Encoding.
  */
-static bool write_head(struct exchange *ex, const struct replica *r)
+static bool write_head(struct exchange *ex)
 {
     char room[HEAD_BYTES];
     struct h1_writer w = {.data = room, .capacity = sizeof(room)};
@@ -18,7 +18,7 @@ static bool write_head(struct exchange *ex, const struct replica *r)
     h1_write_str(&w, " ");
     h1_write(&w, ex->path);
     h1_write_str(&w, " HTTP/1.1\r\n");
-    h1_write_field(&w, SLICE_LITERAL("Host"), slice_str(r->host));
+    h1_write_field(&w, SLICE_LITERAL("Host"), call_host(ex->call));
     h1_write_field(&w, SLICE_LITERAL("Content-Type"), SLICE_LITERAL("application/json"));
     h1_write_str(&w, "Content-Length: ");
     h1_write_u64(&w, splice_total(ex->body.len, &ex->info));
@@ -105,6 +105,17 @@ void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool rea
     }
 }
 
+/* False: out of memory, the call is gone. */
+static bool send_request(struct exchange *ex)
+{
+    if (write_head(ex) && pump_body(ex)) {
+        return true;
+    }
+    call_drop(ex->call);
+    exchange_upstream_failed(ex, CE_NO_MEMORY, true);
+    return false;
+}
+
 void exchange_dispatch(struct exchange *ex, const struct replica *replica)
 {
     const struct timeout_settings *t = &ex->snapshot->settings.timeouts;
@@ -119,9 +130,19 @@ void exchange_dispatch(struct exchange *ex, const struct replica *replica)
         exchange_upstream_failed(ex, CE_UPSTREAM_CONNECT, false);
         return;
     }
-    if (!write_head(ex, replica) || !pump_body(ex)) {
-        call_drop(ex->call);
-        exchange_upstream_failed(ex, CE_NO_MEMORY, true);
+    if (call_is_open(ex->call)) {
+        send_request(ex);
+    }
+}
+
+/*
+ * Many may wait for their connections at once, and what they wrote now would stay behind as holes
+ * in memory: nothing is written before it can go, and then it goes at once.
+ */
+static void on_call_open(struct call *c)
+{
+    if (send_request(call_owner(c))) {
+        call_flush(c);
     }
 }
 
@@ -148,6 +169,7 @@ static void on_call_fail(struct call *c, enum corral_err why)
 }
 
 const struct call_events exchange_call_events = {
+    .on_open = on_call_open,
     .on_head = exchange_on_head,
     .on_body = exchange_on_body,
     .on_end = exchange_on_end,

@@ -56,7 +56,7 @@ struct client_ops {
 struct client_info {
     const struct client_ops *ops;
     void *client; /* borrowed until finish or cut */
-    struct net_address peer;
+    struct net_peer peer;
     bool tls;
     const struct tls_names *certificate; /* borrowed during exchange_begin; NULL: none was shown */
 };

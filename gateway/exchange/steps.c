@@ -127,7 +127,7 @@ static enum corral_err judge_credential(struct exchange *ex, const struct http_f
 static enum corral_err identify(struct exchange *ex, const struct http_fields *fields)
 {
     struct engine *e = ex->engine;
-    uint64_t source = net_address_source(&ex->client.peer);
+    uint64_t source = net_peer_source(&ex->client.peer);
     enum corral_err err = judge_credential(ex, fields, source);
     if (err != CE_OK) {
         engine_count_failure(e, source);

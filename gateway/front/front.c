@@ -21,13 +21,13 @@ static bool is_trusted(const struct listener_settings *s, const struct net_addre
     return false;
 }
 
-void front_note(struct front *f, const char *event, const struct net_address *peer,
+void front_note(struct front *f, const char *event, const struct net_peer *peer,
                 enum corral_err why, const char *detail)
 {
     char text[NET_ADDRESS_TEXT_BYTES];
     struct log_line line;
 
-    net_address_format_host(peer, text);
+    net_peer_format(peer, text);
     log_begin(&line, f->engine->log, LOG_INFO, event);
     log_str(&line, "client", text);
     log_str(&line, "reason", err_reason(why));
@@ -47,7 +47,9 @@ void front_refuse(struct front *f, int fd, enum corral_err why, const struct net
     if (why == CE_CONNECTIONS || why == CE_CONNECTIONS_ADDRESS) {
         return; /* as many as somebody likes; the count says it */
     }
-    front_note(f, "proxy.refused", peer, why, NULL);
+    struct net_peer who = net_peer_of(peer);
+
+    front_note(f, "proxy.refused", &who, why, NULL);
 }
 
 void front_admit(struct front_listener *fl, int fd, const struct net_address *peer)
@@ -57,10 +59,11 @@ void front_admit(struct front_listener *fl, int fd, const struct net_address *pe
     const struct snapshot *s = f->engine->snapshot;
     const struct limit_settings *limits = &s->settings.limits;
     const struct listener_settings *ls = &s->settings.listeners[fl->index];
+    struct net_peer who = net_peer_of(peer);
     uint32_t cap = is_trusted(ls, peer) ? limits->connections_per_trusted_address
                                         : limits->connections_per_address;
 
-    if (!source_count_take(h->sources, net_address_source(peer), cap)) {
+    if (!source_count_take(h->sources, net_peer_source(&who), cap)) {
         atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
         front_refuse(f, fd, CE_CONNECTIONS_ADDRESS, peer);
         return;

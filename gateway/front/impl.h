@@ -46,7 +46,7 @@ static inline void front_set_deadline(struct front *f, struct deadline *d, uint6
 }
 
 /** A line about a peer of whom no access line will tell. `detail` NULL: none. */
-void front_note(struct front *f, const char *event, const struct net_address *peer,
+void front_note(struct front *f, const char *event, const struct net_peer *peer,
                 enum corral_err why, const char *detail);
 
 /**
@@ -77,7 +77,7 @@ struct server {
     struct front *front;  /* borrowed */
     struct conn *conn;    /* owned until on_closed */
     struct deadline deadline;
-    struct net_address peer;
+    struct net_peer peer;
     struct tls_names *certificate; /* owned; NULL: the client showed none */
     void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
     void *codec;                   /* borrowed: h1_server or h2_server */

@@ -24,7 +24,7 @@ void server_known(struct server *s)
 {
     if (s->stranger) {
         s->stranger = false;
-        source_count_release(s->front->engine->house->sources, net_address_source(&s->peer));
+        source_count_release(s->front->engine->house->sources, net_peer_source(&s->peer));
     }
 }
 
@@ -126,7 +126,7 @@ void server_start(struct front_listener *fl, int fd, const struct net_address *p
     struct server *s = xcalloc(1, sizeof(*s));
 
     s->front = f;
-    s->peer = *peer;
+    s->peer = net_peer_of(peer);
     s->tls = tls != NULL;
     s->stranger = true;
     list_init(&s->reapable.link);

@@ -102,56 +102,64 @@ uint16_t net_address_port(const struct net_address *a)
                : ntohs(((const struct sockaddr_in *)&a->storage)->sin_port);
 }
 
-/* Each access line has one: inet_ntop would print it twice over. */
-static void format_v4(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])
+struct net_peer net_peer_of(const struct net_address *a)
 {
-    uint8_t bytes[4];
-    char *at = out;
+    struct net_peer p = {.family = a->storage.ss_family};
 
-    memcpy(bytes, &((const struct sockaddr_in *)&a->storage)->sin_addr, sizeof(bytes));
-    for (size_t i = 0; i < sizeof(bytes); i++) {
+    if (p.family == AF_INET) {
+        memcpy(p.bytes, &((const struct sockaddr_in *)&a->storage)->sin_addr, 4);
+    } else if (p.family == AF_INET6) {
+        memcpy(p.bytes, &((const struct sockaddr_in6 *)&a->storage)->sin6_addr, 16);
+    }
+    return p;
+}
+
+/* Each access line has one: inet_ntop would print it twice over. */
+static void format_v4(const uint8_t bytes[static 4], char *at)
+{
+    for (size_t i = 0; i < 4; i++) {
         at = decimal_put(at, bytes[i]);
         *at++ = i < 3 ? '.' : '\0';
     }
 }
 
-void net_address_format_host(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])
+void net_peer_format(const struct net_peer *p, char out[static NET_ADDRESS_TEXT_BYTES])
 {
-    if (a->storage.ss_family == AF_INET) {
-        format_v4(a, out);
-    } else if (a->storage.ss_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a->storage;
-
-        inet_ntop(AF_INET6, &v6->sin6_addr, out, NET_ADDRESS_TEXT_BYTES);
+    if (p->family == AF_INET) {
+        format_v4(p->bytes, out);
+    } else if (p->family == AF_INET6) {
+        inet_ntop(AF_INET6, p->bytes, out, NET_ADDRESS_TEXT_BYTES);
     } else {
-        snprintf(out, NET_ADDRESS_TEXT_BYTES, "%s", net_address_is_unix(a) ? "unix" : "?");
+        snprintf(out, NET_ADDRESS_TEXT_BYTES, "%s", p->family == AF_UNIX ? "unix" : "?");
     }
 }
 
 void net_address_format(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES])
 {
     char host[NET_ADDRESS_TEXT_BYTES];
+    struct net_peer p = net_peer_of(a);
 
     if (net_address_is_unix(a)) {
         snprintf(out, NET_ADDRESS_TEXT_BYTES, "unix:%s",
                  ((const struct sockaddr_un *)&a->storage)->sun_path);
         return;
     }
-    net_address_format_host(a, host);
+    net_peer_format(&p, host);
     snprintf(out, NET_ADDRESS_TEXT_BYTES,
              a->storage.ss_family == AF_INET6 ? "[%.46s]:%u" : "%.46s:%u", host,
              (unsigned)net_address_port(a));
 }
 
-static void mapped_bytes(const struct net_address *a, uint8_t out[static 16])
+/* IPv4 as ::ffff:a.b.c.d. */
+static void mapped_bytes(const struct net_peer *p, uint8_t out[static 16])
 {
     static const uint8_t mapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
-    if (a->storage.ss_family == AF_INET6) {
-        memcpy(out, &((const struct sockaddr_in6 *)&a->storage)->sin6_addr, 16);
+    if (p->family == AF_INET6) {
+        memcpy(out, p->bytes, 16);
     } else {
         memcpy(out, mapped, sizeof(mapped));
-        memcpy(out + 12, &((const struct sockaddr_in *)&a->storage)->sin_addr, 4);
+        memcpy(out + 12, p->bytes, 4);
     }
 }
 
@@ -164,27 +172,28 @@ static bool is_mapped_ipv4(const uint8_t bytes[static 16])
 
 bool net_address_is_loopback(const struct net_address *a)
 {
+    struct net_peer p = net_peer_of(a);
     uint8_t bytes[16];
 
     if (net_address_is_unix(a)) {
         return true;
     }
-    mapped_bytes(a, bytes);
+    mapped_bytes(&p, bytes);
     if (is_mapped_ipv4(bytes)) {
         return bytes[12] == 127;
     }
     return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)bytes);
 }
 
-uint64_t net_address_source(const struct net_address *a)
+uint64_t net_peer_source(const struct net_peer *p)
 {
     uint8_t bytes[16];
     uint64_t key = UINT64_MAX; /* no network: all ones are multicast */
 
-    if (net_address_is_unix(a)) {
+    if (p->family == AF_UNIX) {
         return key;
     }
-    mapped_bytes(a, bytes);
+    mapped_bytes(p, bytes);
     memcpy(&key, is_mapped_ipv4(bytes) ? bytes + 8 : bytes, sizeof(key));
     return key;
 }
@@ -206,13 +215,16 @@ enum corral_err net_prefix_parse(struct slice text, struct net_prefix *out)
         (slice_parse_u64(slice_from(text, slash + 1), &bits) != CE_OK || bits > most)) {
         return CE_ADDRESS;
     }
-    mapped_bytes(&a, out->bytes);
+    struct net_peer peer = net_peer_of(&a);
+
+    mapped_bytes(&peer, out->bytes);
     out->bits = (uint8_t)(is_ipv6 ? bits : bits + 96);
     return CE_OK;
 }
 
 bool net_prefix_contains(const struct net_prefix *p, const struct net_address *a)
 {
+    struct net_peer peer = net_peer_of(a);
     uint8_t bytes[16];
     size_t whole = p->bits / 8;
     unsigned rest = p->bits % 8;
@@ -220,7 +232,7 @@ bool net_prefix_contains(const struct net_prefix *p, const struct net_address *a
     if (net_address_is_unix(a)) {
         return false;
     }
-    mapped_bytes(a, bytes);
+    mapped_bytes(&peer, bytes);
     if (memcmp(bytes, p->bytes, whole) != 0) {
         return false;
     }

@@ -33,15 +33,23 @@ bool net_address_is_unix(const struct net_address *a);
 /** "127.0.0.1:8443", "unix:/run/corral.sock", with a NUL. */
 void net_address_format(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES]);
 
-/** Without the port; "unix" for all that come over one. */
-void net_address_format_host(const struct net_address *a, char out[static NET_ADDRESS_TEXT_BYTES]);
-
 /** Only this machine: loopback addresses and sockets in the file system. */
 bool net_address_is_loopback(const struct net_address *a);
 uint16_t net_address_port(const struct net_address *a);
 
+/** Who is at the other end: the address without what only the kernel needs, an eighth of it. */
+struct net_peer {
+    uint8_t bytes[16]; /* of IPv4 the first four */
+    uint16_t family;   /* AF_INET, AF_INET6, AF_UNIX */
+};
+
+struct net_peer net_peer_of(const struct net_address *a);
+
+/** "127.0.0.1", "::1"; "unix" for all that come over one. With a NUL. */
+void net_peer_format(const struct net_peer *p, char out[static NET_ADDRESS_TEXT_BYTES]);
+
 /** What counts as one source: an IPv4 address, the /64 of an IPv6 one, or all unix sockets. */
-uint64_t net_address_source(const struct net_address *a);
+uint64_t net_peer_source(const struct net_peer *p);
 
 /** A network like "10.0.0.0/8" or "fd00::/8", or a single address. */
 struct net_prefix {

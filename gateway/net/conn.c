@@ -28,6 +28,8 @@ static void set_state(struct conn *c, enum conn_state next)
     c->state = (uint8_t)next;
 }
 
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+
 static void destroy_reaped(struct reapable *r)
 {
     struct conn *c = CONTAINER_OF(r, struct conn, reapable);
@@ -56,16 +58,20 @@ static void arm_read(struct conn *c, bool on)
     }
 }
 
+/* It is rare, and half of what a connection would weigh. */
 void conn_arm_write(struct conn *c, bool on)
 {
-    if (on == c->write_armed) {
+    if (on == (c->write_event != NULL)) {
         return;
     }
-    c->write_armed = on;
     if (on) {
-        watch(c, &c->write_event);
+        c->write_event = xcalloc(1, sizeof(*c->write_event));
+        event_assign(c->write_event, c->worker->base, c->fd, EV_WRITE | EV_PERSIST, on_writable, c);
+        watch(c, c->write_event);
     } else {
-        event_del(&c->write_event);
+        event_del(c->write_event);
+        free(c->write_event); /* also from its own callback: libevent has copied what it needs */
+        c->write_event = NULL;
     }
 }
 
@@ -77,7 +83,7 @@ void conn_close(struct conn *c, enum corral_err why)
     set_state(c, CONN_CLOSED);
     deadline_cancel(&c->deadline);
     event_del(&c->read_event);
-    event_del(&c->write_event);
+    conn_arm_write(c, false);
     list_unlink(&c->dirty_link);
     tls_conn_free(c);
     close(c->fd);
@@ -428,7 +434,6 @@ static struct conn *make(struct worker *w, int fd, const struct conn_events *eve
     list_init(&c->reapable.link);
     deadline_init(&c->deadline, on_deadline);
     event_assign(&c->read_event, w->base, fd, EV_READ | EV_PERSIST, on_readable, c);
-    event_assign(&c->write_event, w->base, fd, EV_WRITE | EV_PERSIST, on_writable, c);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     return c;
 }

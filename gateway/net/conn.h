@@ -62,11 +62,11 @@ struct conn {
     struct tls_client *tls_client; /* counted; a client's side */
     const char *fault;             /* static text: why the handshake failed, for the log */
     struct event read_event;
-    struct event write_event;
-    struct list dirty_link; /* worker.dirty */
-    struct block *in;       /* owned; not consumed yet */
-    struct block *out;      /* owned; plaintext to send */
-    struct block *wire;     /* owned; TLS records the kernel did not take */
+    struct event *write_event; /* owned; NULL: nobody waits for the peer to take bytes */
+    struct list dirty_link;    /* worker.dirty */
+    struct block *in;          /* owned; not consumed yet */
+    struct block *out;         /* owned; plaintext to send */
+    struct block *wire;        /* owned; TLS records the kernel did not take */
     struct deadline deadline;
     uint64_t bytes_out; /* plaintext bytes the kernel (or TLS) has taken */
     uint64_t key_updates_since_ms;
@@ -77,8 +77,7 @@ struct conn {
     uint8_t state;
     bool offers_h1; /* by ALPN; a server's side */
     bool offers_h2;
-    bool reading; /* the owner wants bytes */
-    bool write_armed;
+    bool reading;      /* the owner wants bytes */
     bool deaf;         /* the kernel refused to watch it: it will be closed */
     bool delivering;   /* on_data is running */
     bool want_drained; /* a send came back short: tell when all is gone */

@@ -2,7 +2,7 @@
  * How many connections each source address holds that have not shown a credential yet.
  *
  * Shared by all workers: 64 shards, a mutex each, never held over I/O. A source without connections
- * takes no memory. Sources are net_address_source() keys.
+ * takes no memory. Sources are net_peer_source() keys.
  */
 #ifndef CORRAL_NET_SOURCE_COUNT_H
 #define CORRAL_NET_SOURCE_COUNT_H

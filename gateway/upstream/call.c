@@ -7,15 +7,29 @@
 
 enum link_state { LINK_IDLE, LINK_HEAD, LINK_BODY };
 
+/* Where connections lead, and under which rules; as long as there is one. */
+struct target {
+    struct list of_pool; /* pool.targets */
+    size_t links;
+    struct net_address address;
+    struct tls_client *tls; /* counted; NULL: plain */
+    char host[REPLICA_HOST_BYTES];
+};
+
+struct call {
+    const struct call_events *events; /* NULL: none runs */
+    void *owner;
+    bool request_done;
+};
+
 /* A connection to a replica, idle in the pool or carrying a call. */
 struct link {
     struct list of_pool; /* pool.idle while idle, pool.busy while a call runs */
     struct pool *pool;   /* borrowed */
     struct conn *conn;   /* owned until on_closed */
-    struct call *call;   /* owned; NULL: idle */
+    struct call call;
     struct deadline idle_deadline;
-    struct net_address address;
-    struct tls_client *tls; /* counted; NULL: plain */
+    struct target *target; /* counted */
     struct h1_scan scan;
     struct h1_chunked chunked;
     uint64_t body_left;
@@ -26,17 +40,11 @@ struct link {
     bool reusable;
 };
 
-struct call {
-    struct link *link;
-    const struct call_events *events;
-    void *owner;
-    bool request_done;
-};
-
 struct pool {
     struct worker *worker;
-    struct list idle; /* link.of_pool, most recent first */
-    struct list busy; /* link.of_pool */
+    struct list targets; /* target.of_pool */
+    struct list idle;    /* link.of_pool, most recent first */
+    struct list busy;    /* link.of_pool */
     size_t idle_count;
     uint64_t connect_timeout_ms;
 };
@@ -49,6 +57,7 @@ struct pool *pool_create(struct worker *w, uint64_t connect_timeout_ms)
 
     p->worker = w;
     p->connect_timeout_ms = connect_timeout_ms;
+    list_init(&p->targets);
     list_init(&p->idle);
     list_init(&p->busy);
     return p;
@@ -59,21 +68,67 @@ void pool_set_connect_timeout(struct pool *p, uint64_t connect_timeout_ms)
     p->connect_timeout_ms = connect_timeout_ms;
 }
 
+static struct link *link_of(const struct call *c)
+{
+    return CONTAINER_OF(c, struct link, call);
+}
+
+static bool is_busy(const struct link *k)
+{
+    return k->call.events != NULL;
+}
+
+static bool leads_to(const struct target *t, const struct replica *r)
+{
+    return t->tls == r->tls && t->address.len == r->address.len &&
+           memcmp(&t->address.storage, &r->address.storage, r->address.len) == 0 &&
+           strcmp(t->host, r->host) == 0;
+}
+
+static struct target *target_ref(struct pool *p, const struct replica *r)
+{
+    LIST_EACH(at, next, &p->targets)
+    {
+        struct target *t = CONTAINER_OF(at, struct target, of_pool);
+
+        if (leads_to(t, r)) {
+            t->links++;
+            return t;
+        }
+    }
+    struct target *t = xcalloc(1, sizeof(*t));
+
+    t->links = 1;
+    t->address = r->address;
+    t->tls = tls_client_ref(r->tls);
+    memcpy(t->host, r->host, sizeof(t->host));
+    list_push_back(&p->targets, &t->of_pool);
+    return t;
+}
+
+static void target_unref(struct target *t)
+{
+    if (--t->links == 0) {
+        list_unlink(&t->of_pool);
+        tls_client_unref(t->tls);
+        free(t);
+    }
+}
+
 static void link_free(struct link *k)
 {
-    tls_client_unref(k->tls);
+    target_unref(k->target);
     free(k);
 }
 
 static void link_destroy(struct link *k)
 {
-    if (k->state == LINK_IDLE && k->call == NULL && !list_empty(&k->of_pool)) {
+    if (k->state == LINK_IDLE && !is_busy(k) && !list_empty(&k->of_pool)) {
         k->pool->idle_count--;
     }
     list_unlink(&k->of_pool);
     deadline_cancel(&k->idle_deadline);
     conn_abandon(k->conn);
-    free(k->call);
     link_free(k);
 }
 
@@ -98,11 +153,6 @@ static void on_idle_deadline(struct deadline *d)
     link_destroy(CONTAINER_OF(d, struct link, idle_deadline));
 }
 
-static bool same_address(const struct net_address *a, const struct net_address *b)
-{
-    return a->len == b->len && memcmp(&a->storage, &b->storage, a->len) == 0;
-}
-
 /* Same address, same rules: what was opened under others (or plainly) is left to grow old. */
 static struct link *take_idle(struct pool *p, const struct replica *r)
 {
@@ -110,7 +160,7 @@ static struct link *take_idle(struct pool *p, const struct replica *r)
     {
         struct link *k = CONTAINER_OF(at, struct link, of_pool);
 
-        if (k->tls == r->tls && same_address(&k->address, &r->address)) {
+        if (leads_to(k->target, r)) {
             list_unlink(&k->of_pool);
             deadline_cancel(&k->idle_deadline);
             p->idle_count--;
@@ -125,11 +175,11 @@ static struct link *open_link(struct pool *p, const struct replica *r)
     struct link *k = xcalloc(1, sizeof(*k));
 
     k->pool = p;
-    k->address = r->address;
-    k->tls = tls_client_ref(r->tls);
+    k->target = target_ref(p, r);
     list_init(&k->of_pool);
     deadline_init(&k->idle_deadline, on_idle_deadline);
-    k->conn = conn_connect(p->worker, &k->address, k->tls, p->connect_timeout_ms, &link_events, k);
+    k->conn = conn_connect(p->worker, &k->target->address, k->target->tls, p->connect_timeout_ms,
+                           &link_events, k);
     if (k->conn == NULL) {
         link_free(k);
         return NULL;
@@ -148,18 +198,13 @@ struct call *call_start(struct pool *p, const struct replica *r, const struct ca
     if (k == NULL) {
         return NULL;
     }
-    struct call *c = xcalloc(1, sizeof(*c));
-
-    c->link = k;
-    c->events = events;
-    c->owner = owner;
-    k->call = c;
+    k->call = (struct call){.events = events, .owner = owner};
     k->state = LINK_HEAD;
     k->scan = (struct h1_scan){0};
     k->interim = 0;
     k->sent_before = k->conn->bytes_out;
     list_push_back(&p->busy, &k->of_pool);
-    return c;
+    return &k->call;
 }
 
 void *call_owner(const struct call *c)
@@ -167,9 +212,24 @@ void *call_owner(const struct call *c)
     return c->owner;
 }
 
+bool call_is_open(const struct call *c)
+{
+    return link_of(c)->conn->state == CONN_OPEN;
+}
+
+struct slice call_host(const struct call *c)
+{
+    return slice_str(link_of(c)->target->host);
+}
+
+void call_flush(struct call *c)
+{
+    conn_flush(link_of(c)->conn);
+}
+
 enum corral_err call_write(struct call *c, struct slice bytes)
 {
-    return conn_write(c->link->conn, bytes);
+    return conn_write(link_of(c)->conn, bytes);
 }
 
 void call_request_done(struct call *c)
@@ -179,80 +239,73 @@ void call_request_done(struct call *c)
 
 void call_want_drained(struct call *c)
 {
-    conn_want_drained(c->link->conn);
+    conn_want_drained(link_of(c)->conn);
 }
 
 size_t call_pending(const struct call *c)
 {
-    return conn_pending(c->link->conn);
+    return conn_pending(link_of(c)->conn);
 }
 
 const char *call_fault(const struct call *c)
 {
-    return c->link->conn->fault;
+    return link_of(c)->conn->fault;
 }
 
 bool call_sent_anything(const struct call *c)
 {
-    return c->link->conn->bytes_out > c->link->sent_before;
+    return link_of(c)->conn->bytes_out > link_of(c)->sent_before;
 }
 
 void call_pause(struct call *c)
 {
-    conn_pause_read(c->link->conn);
+    conn_pause_read(link_of(c)->conn);
 }
 
 void call_resume(struct call *c)
 {
-    conn_resume_read(c->link->conn);
+    conn_resume_read(link_of(c)->conn);
 }
 
 void call_drop(struct call *c)
 {
     if (c != NULL) {
-        link_destroy(c->link);
+        link_destroy(link_of(c));
     }
 }
 
-/* Take the call off its link; the caller answers it once and frees it. */
-static struct call *detach(struct link *k)
+/* A call's last callback follows, in which its owner may still look at it; no other call is begun
+ * on the link before that returns. */
+static void set_apart(struct link *k)
 {
-    struct call *c = k->call;
-
-    k->call = NULL;
     list_unlink(&k->of_pool);
     k->state = LINK_IDLE;
-    return c;
 }
 
 static void fail(struct link *k, enum corral_err why)
 {
-    struct call *c = detach(k);
-
-    /* Still readable while the owner looks: call_sent_anything. */
-    c->events->on_fail(c, why);
-    free(c);
+    set_apart(k);
+    k->call.events->on_fail(&k->call, why);
     link_destroy(k);
 }
 
 static void finish(struct link *k, bool clean)
 {
     struct pool *p = k->pool;
-    struct call *c = detach(k);
-    bool keep = clean && k->reusable && c->request_done && conn_pending(k->conn) == 0 &&
+    bool keep = clean && k->reusable && k->call.request_done && conn_pending(k->conn) == 0 &&
                 p->idle_count < POOL_MAX_IDLE;
 
-    if (keep) {
-        conn_resume_read(k->conn);
-        list_push_front(&p->idle, &k->of_pool);
-        p->idle_count++;
-        deadline_set(&p->worker->wheel, &k->idle_deadline, p->worker->now_ms, POOL_IDLE_MS);
-    }
-    c->events->on_end(c);
-    free(c);
+    set_apart(k);
+    k->call.events->on_end(&k->call);
+    k->call = (struct call){0};
     if (!keep) {
         link_destroy(k);
+        return;
     }
+    conn_resume_read(k->conn);
+    list_push_front(&p->idle, &k->of_pool);
+    p->idle_count++;
+    deadline_set(&p->worker->wheel, &k->idle_deadline, p->worker->now_ms, POOL_IDLE_MS);
 }
 
 static enum corral_err judge_head(const struct http_response_head *head)
@@ -303,7 +356,7 @@ static bool take_head(struct link *k, struct slice *rest)
     k->body_left = head.content_length;
     k->reusable = head.keep_alive;
     k->chunked = (struct h1_chunked){0};
-    k->call->events->on_head(k->call, &head);
+    k->call.events->on_head(&k->call, &head);
     return true;
 }
 
@@ -326,6 +379,15 @@ static enum corral_err take_piece(struct link *k, struct slice *rest, struct sli
     return CE_OK;
 }
 
+static void on_link_open(struct conn *conn)
+{
+    struct link *k = conn->owner;
+
+    if (is_busy(k) && k->call.events->on_open != NULL) {
+        k->call.events->on_open(&k->call);
+    }
+}
+
 /* The owner may drop the call in any callback: then the conn is closed and its owner pointer gone.
  */
 static size_t on_link_data(struct conn *conn, struct slice bytes)
@@ -333,7 +395,7 @@ static size_t on_link_data(struct conn *conn, struct slice bytes)
     struct link *k = conn->owner;
     struct slice rest = bytes;
 
-    if (k->call == NULL) {
+    if (!is_busy(k)) {
         link_destroy(k); /* bytes on an idle connection: nobody asked for them */
         return bytes.len;
     }
@@ -349,8 +411,8 @@ static size_t on_link_data(struct conn *conn, struct slice bytes)
         struct slice piece;
 
         if (rest.len == 0) {
-            if (k->call->events->on_read_done != NULL) {
-                k->call->events->on_read_done(k->call);
+            if (k->call.events->on_read_done != NULL) {
+                k->call.events->on_read_done(&k->call);
             }
             return bytes.len;
         }
@@ -359,7 +421,7 @@ static size_t on_link_data(struct conn *conn, struct slice bytes)
             return bytes.len;
         }
         if (piece.len > 0) {
-            k->call->events->on_body(k->call, piece);
+            k->call.events->on_body(&k->call, piece);
             if (conn->state == CONN_CLOSED) {
                 return bytes.len;
             }
@@ -373,7 +435,7 @@ static void on_link_eof(struct conn *conn)
 {
     struct link *k = conn->owner;
 
-    if (k->call == NULL) {
+    if (!is_busy(k)) {
         link_destroy(k);
         return;
     }
@@ -384,8 +446,8 @@ static void on_link_drained(struct conn *conn)
 {
     struct link *k = conn->owner;
 
-    if (k->call != NULL && k->call->events->on_drained != NULL) {
-        k->call->events->on_drained(k->call);
+    if (is_busy(k) && k->call.events->on_drained != NULL) {
+        k->call.events->on_drained(&k->call);
     }
 }
 
@@ -407,12 +469,11 @@ static void on_link_closed(struct conn *conn, enum corral_err why)
 {
     struct link *k = conn->owner;
 
-    if (k->call != NULL) {
+    if (is_busy(k)) {
         enum corral_err fault = link_fault(k, why);
-        struct call *c = detach(k);
 
-        c->events->on_fail(c, fault);
-        free(c);
+        set_apart(k);
+        k->call.events->on_fail(&k->call, fault);
     } else if (!list_empty(&k->of_pool)) {
         k->pool->idle_count--;
     }
@@ -422,6 +483,7 @@ static void on_link_closed(struct conn *conn, enum corral_err why)
 }
 
 static const struct conn_events link_events = {
+    .on_open = on_link_open,
     .on_data = on_link_data,
     .on_eof = on_link_eof,
     .on_drained = on_link_drained,

@@ -23,6 +23,8 @@ enum { CALL_MAX_INTERIM = 8, POOL_MAX_IDLE = 64, POOL_IDLE_MS = 60 * 1000 };
 struct call;
 
 struct call_events {
+    /** The connection is there. Not for one that was open before call_start. May be NULL. */
+    void (*on_open)(struct call *c);
     void (*on_head)(struct call *c, const struct http_response_head *head);
     void (*on_body)(struct call *c, struct slice bytes);
     /** The call is freed after this. */
@@ -51,8 +53,18 @@ struct call *call_start(struct pool *p, const struct replica *r, const struct ca
                         void *owner);
 void *call_owner(const struct call *c);
 
+/** Whether the request can go now, on a connection of the pool. Else on_open or on_fail follows;
+ * what is written before waits for it. */
+bool call_is_open(const struct call *c);
+
+/** What the Host field says of the replica; lives as long as the call. */
+struct slice call_host(const struct call *c);
+
 /** Bytes of the request. CE_NO_MEMORY: drop the call. */
 MUST_USE enum corral_err call_write(struct call *c, struct slice bytes);
+
+/** Send what was written now, not at the end of the turn. May end the call. */
+void call_flush(struct call *c);
 
 /** The request is complete; a response that comes earlier closes the connection afterwards. */
 void call_request_done(struct call *c);
