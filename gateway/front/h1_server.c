@@ -1,7 +1,5 @@
 #include <assert.h>
-#include <stdlib.h>
 
-#include "base/mem.h"
 #include "exchange/exchange.h"
 #include "front/impl.h"
 #include "http/h1_chunked.h"
@@ -9,52 +7,27 @@
 #include "http/h1_write.h"
 #include "net/conn.h"
 
-enum h1_state {
-    H1_IDLE,    /* between requests */
-    H1_HEAD,    /* a head has begun */
-    H1_BODY,    /* its body goes to the exchange */
-    H1_BUSY,    /* the request is whole, the answer is on its way */
-    H1_CLOSING, /* the last answer was given */
-};
-
 enum {
     ANSWER_HEAD_BYTES = 4096,
     ANSWERS_PENDING_BYTES = 64 * 1024, /* above it no further request is begun */
     BUSY_TICK_MS = 250,
 };
 
-struct h1_server {
-    struct reapable reapable;
-    struct server *server;     /* borrowed; ends with us */
-    struct front *front;       /* borrowed */
-    struct conn *conn;         /* borrowed: the server's */
-    struct exchange *exchange; /* borrowed; NULL: none */
-    struct deadline deadline;
-    struct h1_scan scan;
-    struct h1_chunked chunked;
-    uint64_t body_left;
-    struct stall stall;
-    enum h1_state state;
-    enum http_framing request_framing;
-    bool served; /* has had a request already */
-    bool ended;  /* finish or cut was called during exchange_begin */
-    bool keep_alive;
-    bool is_http_1_0;
-    bool is_head;
-    bool expect_continue;
-    bool answer_chunked;
-};
-
 static const struct client_ops client_ops;
+
+static struct server *server_of(const struct h1_server *h)
+{
+    return CONTAINER_OF(h, struct server, h1);
+}
 
 static const struct timeout_settings *timeouts(const struct h1_server *h)
 {
-    return &front_settings(h->front)->timeouts;
+    return &front_settings(server_of(h)->front)->timeouts;
 }
 
 static void set_deadline(struct h1_server *h, uint64_t timeout_ms)
 {
-    front_set_deadline(h->front, &h->deadline, timeout_ms);
+    front_set_deadline(server_of(h)->front, &server_of(h)->deadline, timeout_ms);
 }
 
 static void go_idle(struct h1_server *h)
@@ -67,8 +40,8 @@ static void go_idle(struct h1_server *h)
 static void close_after_answer(struct h1_server *h)
 {
     h->state = H1_CLOSING;
-    deadline_cancel(&h->deadline);
-    conn_finish(h->conn);
+    deadline_cancel(&server_of(h)->deadline);
+    conn_finish(server_of(h)->conn);
 }
 
 static bool body_complete(const struct h1_server *h)
@@ -79,12 +52,12 @@ static bool body_complete(const struct h1_server *h)
 /* A malformed head: answered, logged, and never read on. */
 static void refuse(struct h1_server *h, enum corral_err why)
 {
-    struct client_info info = server_client(h->server, &client_ops, h);
+    struct client_info info = server_client(server_of(h), &client_ops, h);
 
     h->keep_alive = false;
     h->is_head = false;
     h->state = H1_BUSY;
-    exchange_refuse(h->front->engine, &info, why);
+    exchange_refuse(server_of(h)->front->engine, &info, why);
 }
 
 static enum corral_err feed_body(struct h1_server *h, struct slice *rest)
@@ -124,9 +97,10 @@ static void take_body(struct h1_server *h, struct slice *rest)
 
 static void begin(struct h1_server *h, const struct http_request *request)
 {
-    struct client_info info = server_client(h->server, &client_ops, h);
+    struct client_info info = server_client(server_of(h), &client_ops, h);
 
-    h->keep_alive = request->keep_alive && !h->front->draining && !server_is_stale(h->server);
+    h->keep_alive =
+        request->keep_alive && !server_of(h)->front->draining && !server_is_stale(server_of(h));
     h->is_http_1_0 = request->minor == 0;
     h->is_head = slice_eq_str(request->method, "HEAD");
     h->expect_continue = request->expect_continue;
@@ -136,8 +110,8 @@ static void begin(struct h1_server *h, const struct http_request *request)
     h->ended = false;
     h->state = H1_BUSY;
     h->served = true;
-    deadline_cancel(&h->deadline);
-    struct exchange *ex = exchange_begin(h->front->engine, &info, request);
+    deadline_cancel(&server_of(h)->deadline);
+    struct exchange *ex = exchange_begin(server_of(h)->front->engine, &info, request);
 
     if (!h->ended) {
         h->exchange = ex;
@@ -159,7 +133,7 @@ static bool take_head(struct h1_server *h, struct slice *rest)
         return false;
     }
     if (err == CE_OK) {
-        err = h1_read_request(slice_of(rest->ptr, len), h->server->tls, &request);
+        err = h1_read_request(slice_of(rest->ptr, len), server_of(h)->tls, &request);
     }
     if (err != CE_OK) {
         refuse(h, err);
@@ -209,7 +183,7 @@ static void on_client_blocked(struct conn *c)
 {
     struct h1_server *h = c->owner;
 
-    server_stall(h->server, &h->stall, c->bytes_out);
+    server_stall(server_of(h), &h->stall, c->bytes_out);
     if (h->exchange != NULL) {
         exchange_client_blocked(h->exchange);
     }
@@ -230,11 +204,6 @@ static void on_client_drained(struct conn *c)
     }
 }
 
-static void destroy_reaped(struct reapable *r)
-{
-    free(CONTAINER_OF(r, struct h1_server, reapable));
-}
-
 static void on_client_closed(struct conn *c, enum corral_err why)
 {
     struct h1_server *h = c->owner;
@@ -244,9 +213,8 @@ static void on_client_closed(struct conn *c, enum corral_err why)
     if (ex != NULL) {
         exchange_client_gone(ex, why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
     }
-    deadline_cancel(&h->deadline);
-    server_end(h->server, why);
-    worker_reap(c->worker, &h->reapable, destroy_reaped);
+    deadline_cancel(&server_of(h)->deadline);
+    server_end(server_of(h), why);
 }
 
 static const struct conn_events server_events = {
@@ -259,17 +227,18 @@ static const struct conn_events server_events = {
 
 static void on_deadline(struct deadline *d)
 {
-    struct h1_server *h = CONTAINER_OF(d, struct h1_server, deadline);
+    struct h1_server *h = &CONTAINER_OF(d, struct server, deadline)->h1;
 
     switch (h->state) {
     case H1_HEAD:
         refuse(h, CE_HEAD_TIMEOUT);
         break;
     case H1_BUSY:
-        if (server_has_stalled(h->server, &h->stall, h->conn->bytes_out)) {
-            conn_close(h->conn, CE_CLIENT_STALLED);
-        } else if (conn_kept(h->conn) >= HTTP_MAX_HEAD_BYTES && conn_peer_gone(h->conn)) {
-            conn_close(h->conn, CE_CLIENT_GONE);
+        if (server_has_stalled(server_of(h), &h->stall, server_of(h)->conn->bytes_out)) {
+            conn_close(server_of(h)->conn, CE_CLIENT_STALLED);
+        } else if (conn_kept(server_of(h)->conn) >= HTTP_MAX_HEAD_BYTES &&
+                   conn_peer_gone(server_of(h)->conn)) {
+            conn_close(server_of(h)->conn, CE_CLIENT_GONE);
         } else {
             set_deadline(h, BUSY_TICK_MS);
         }
@@ -277,7 +246,7 @@ static void on_deadline(struct deadline *d)
     case H1_IDLE:
     case H1_BODY:
     case H1_CLOSING:
-        conn_finish(h->conn);
+        conn_finish(server_of(h)->conn);
         break;
     }
 }
@@ -290,7 +259,7 @@ static void client_want_body(void *client)
 
     h->state = H1_BODY;
     if (h->expect_continue &&
-        conn_write(h->conn, SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")) != CE_OK) {
+        conn_write(server_of(h)->conn, SLICE_LITERAL("HTTP/1.1 100 Continue\r\n\r\n")) != CE_OK) {
         h->keep_alive = false;
     }
 }
@@ -315,11 +284,11 @@ static void client_respond(void *client, const struct answer *a)
     struct h1_writer w = {.data = room, .capacity = sizeof(room)};
 
     /* A body that was not read whole would be taken for the next request. */
-    if (a->close || h->state == H1_BODY || h->front->draining) {
+    if (a->close || h->state == H1_BODY || server_of(h)->front->draining) {
         h->keep_alive = false;
     }
     h1_write_status_line(&w, a->status);
-    h1_write_field(&w, SLICE_LITERAL("Date"), worker_date(h->conn->worker));
+    h1_write_field(&w, SLICE_LITERAL("Date"), worker_date(server_of(h)->conn->worker));
     if (a->content_type.len > 0) {
         h1_write_field(&w, SLICE_LITERAL("Content-Type"), a->content_type);
     }
@@ -335,7 +304,7 @@ static void client_respond(void *client, const struct answer *a)
     }
     h1_write_str(&w, "\r\n");
     assert(!w.overflow); /* every value is ours or bounded; a body without a head is anybody's */
-    if (conn_write(h->conn, slice_of(w.data, w.len)) != CE_OK) {
+    if (conn_write(server_of(h)->conn, slice_of(w.data, w.len)) != CE_OK) {
         h->keep_alive = false;
     }
 }
@@ -349,18 +318,19 @@ static enum corral_err client_write(void *client, struct slice bytes)
         return CE_OK;
     }
     if (!h->answer_chunked) {
-        return conn_write(h->conn, bytes);
+        return conn_write(server_of(h)->conn, bytes);
     }
-    enum corral_err err = conn_write(h->conn, slice_of(head, h1_chunk_head(bytes.len, head)));
+    enum corral_err err =
+        conn_write(server_of(h)->conn, slice_of(head, h1_chunk_head(bytes.len, head)));
     if (err == CE_OK) {
-        err = conn_write(h->conn, bytes);
+        err = conn_write(server_of(h)->conn, bytes);
     }
-    return err == CE_OK ? conn_write(h->conn, SLICE_LITERAL("\r\n")) : err;
+    return err == CE_OK ? conn_write(server_of(h)->conn, SLICE_LITERAL("\r\n")) : err;
 }
 
 static void client_flush(void *client)
 {
-    conn_flush(((struct h1_server *)client)->conn);
+    conn_flush(server_of(client)->conn);
 }
 
 static void forget_exchange(struct h1_server *h)
@@ -374,15 +344,15 @@ static void client_finish(void *client)
     struct h1_server *h = client;
 
     forget_exchange(h);
-    if (h->answer_chunked && conn_write(h->conn, SLICE_LITERAL("0\r\n\r\n")) != CE_OK) {
+    if (h->answer_chunked && conn_write(server_of(h)->conn, SLICE_LITERAL("0\r\n\r\n")) != CE_OK) {
         h->keep_alive = false;
     }
-    if (!h->keep_alive || h->front->draining) {
+    if (!h->keep_alive || server_of(h)->front->draining) {
         close_after_answer(h);
         return;
     }
     go_idle(h);
-    conn_deliver_kept(h->conn);
+    conn_deliver_kept(server_of(h)->conn);
 }
 
 static void client_cut(void *client)
@@ -391,7 +361,7 @@ static void client_cut(void *client)
 
     forget_exchange(h);
     if (h->is_http_1_0) {
-        conn_reset(h->conn); /* no framing would show the cut */
+        conn_reset(server_of(h)->conn); /* no framing would show the cut */
     } else {
         close_after_answer(h);
     }
@@ -399,7 +369,7 @@ static void client_cut(void *client)
 
 static void client_known(void *client)
 {
-    server_known(((struct h1_server *)client)->server);
+    server_known(server_of(client));
 }
 
 static const struct client_ops client_ops = {
@@ -426,15 +396,11 @@ static void drain(void *codec)
 
 void h1_server_start(struct server *s)
 {
-    struct h1_server *h = xcalloc(1, sizeof(*h));
+    struct h1_server *h = &s->h1;
 
-    h->server = s;
-    h->front = s->front;
-    h->conn = s->conn;
-    list_init(&h->reapable.link);
-    deadline_init(&h->deadline, on_deadline);
     server_take_over(s, &server_events, drain, h);
+    deadline_init(&s->deadline, on_deadline);
     h->state = H1_IDLE;
-    set_deadline(h, h->front->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS
+    set_deadline(h, s->front->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS
                                        : (timeouts(h)->handshake_s + timeouts(h)->head_s) * 1000);
 }

@@ -6,6 +6,8 @@
 
 #include "exchange/exchange.h"
 #include "front/front.h"
+#include "http/h1_chunked.h"
+#include "http/h1_head.h"
 #include "net/conn.h"
 
 struct h2_room;
@@ -71,16 +73,43 @@ struct stall {
     uint64_t bytes;    /* taken when the clock was set */
 };
 
+enum h1_state {
+    H1_IDLE,    /* between requests */
+    H1_HEAD,    /* a head has begun */
+    H1_BODY,    /* its body goes to the exchange */
+    H1_BUSY,    /* the request is whole, the answer is on its way */
+    H1_CLOSING, /* the last answer was given */
+};
+
+/** HTTP/1.1 of a connection. */
+struct h1_server {
+    struct exchange *exchange; /* borrowed; NULL: none */
+    uint64_t body_left;
+    struct stall stall;
+    struct h1_scan scan;       /* until a head is whole */
+    struct h1_chunked chunked; /* of its body */
+    enum h1_state state;
+    enum http_framing request_framing;
+    bool served; /* has had a request already */
+    bool ended;  /* finish or cut was called during exchange_begin */
+    bool keep_alive;
+    bool is_http_1_0;
+    bool is_head;
+    bool expect_continue;
+    bool answer_chunked;
+};
+
 struct server {
     struct reapable reapable;
-    struct list of_front; /* front.servers */
-    struct front *front;  /* borrowed */
-    struct conn *conn;    /* owned until on_closed */
-    struct deadline deadline;
+    struct list of_front;     /* front.servers */
+    struct front *front;      /* borrowed */
+    struct conn *conn;        /* owned until on_closed */
+    struct deadline deadline; /* until the protocol is known; then HTTP/1.1's */
     struct net_peer peer;
     struct tls_names *certificate; /* owned; NULL: the client showed none */
     void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
-    void *codec;                   /* borrowed: h1_server or h2_server */
+    void *codec;                   /* borrowed: h1 below, or an h2_server */
+    struct h1_server h1;           /* within, since most connections are of it */
     bool tls;
     bool stranger; /* counted in house.sources */
 };
