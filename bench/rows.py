@@ -66,7 +66,8 @@ class Window:
 
 def load(herd, gateway, mode, tls, *options, stream=False, token="hs256", h2=0):
     """One run of bench-load: (what it printed, the window that it marked). `h2`: streams of a connection."""
-    arguments = [LOAD, mode, "--port", gateway.tls if tls else gateway.clear, *(["--tls"] if tls else []),
+    port = gateway.tls if tls else gateway.h2c if h2 else gateway.clear
+    arguments = [LOAD, mode, "--port", port, *(["--tls"] if tls else []),
                  *(["--h2-streams", h2] if h2 else []),
                  *(["--streaming"] if stream else []), "--token", herd.tokens[token, "bench"],
                  "--body", gateways.body(stream, STREAM_TOKENS if stream else 1), *options]
@@ -242,6 +243,8 @@ def measure(herd, plan):
     rounds("h2.chunk.10000", names, lambda g, turn: chunks(herd, g, True, s, 10, 20))
     rounds("chunk.clear.50000", ["direct", "corral"], lambda g, turn: chunks(herd, g, False, s, 1000),
            plan.memory_rounds)
+    rounds("h2.chunk.50000", ["corral"], lambda g, turn: chunks(herd, g, True, s, 50, 20), plan.memory_rounds)
+    rounds("h2.chunk.clear.50000", ["corral"], lambda g, turn: chunks(herd, g, False, s, 50, 20), plan.memory_rounds)
     herd.pace(1000)
     rounds("chunk.clear.200000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
     rounds("h2.chunk.200000", [*names, *two], lambda g, turn: chunks(herd, g, True, s, 10, 20))
