@@ -107,7 +107,7 @@ MUST_USE enum corral_err h2_session_send(struct h2_session *s, struct h2_sink si
 /** Whether something waits to be sent that no flow control holds back. */
 bool h2_session_has_output(const struct h2_session *s);
 
-/** Whether it has nothing more to send or receive: after a GOAWAY, its last stream gone. */
+/** Whether nothing more is to be sent or received: its last stream is gone, or memory is short. */
 bool h2_session_is_over(const struct h2_session *s);
 
 /** Whether the client has sent its preface with SETTINGS, and has acknowledged ours too. */

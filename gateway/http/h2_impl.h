@@ -55,6 +55,7 @@ struct h2_session {
     bool is_tls;
     bool greeted;  /* our SETTINGS are sent */
     bool refusing; /* the last GOAWAY is submitted */
+    bool is_mute;  /* memory was too short even for a GOAWAY */
 };
 
 /** Take a field of the block. CE_OK also when it breaks a rule; CE_H2_HEAD: stop reading. */
@@ -65,6 +66,9 @@ MUST_USE enum corral_err h2_head_finish(struct h2_head *head, bool is_tls, bool 
 
 struct h2_head *h2_head_take(struct h2_room *room);
 void h2_head_give(struct h2_room *room, struct h2_head *head);
+
+/** Frames that cannot be submitted: only memory can be short in that, and little is asked for. */
+void h2_must(int result);
 
 /** Callbacks for what is sent. h2_send.c */
 void h2_send_register(nghttp2_session_callbacks *callbacks);

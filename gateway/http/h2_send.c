@@ -110,6 +110,25 @@ static void greet(struct h2_session *s, struct slice frame)
     s->sink.write(s->sink.arg, slice_of(copy, frame.len));
 }
 
+/*
+ * The next frames; 0: none. nghttp2 drops a frame for which memory is too short: the connection
+ * ends, and a GOAWAY says so if it can. Nobody asks again, so that is looked for here.
+ */
+static ssize_t next_frames(struct h2_session *s, const uint8_t **out)
+{
+    ssize_t len = nghttp2_session_mem_send(s->ng, out);
+
+    if (len < 0 && s->fault == CE_OK) {
+        h2_session_fail(s, CE_NO_MEMORY);
+        len = nghttp2_session_mem_send(s->ng, out);
+    }
+    if (len < 0) {
+        s->is_mute = true;
+        len = 0;
+    }
+    return len;
+}
+
 enum corral_err h2_session_send(struct h2_session *s, struct h2_sink sink)
 {
     const uint8_t *bytes;
@@ -117,15 +136,12 @@ enum corral_err h2_session_send(struct h2_session *s, struct h2_sink sink)
 
     s->sink = sink;
     while (len > 0 && sink.room(sink.arg)) {
-        len = nghttp2_session_mem_send(s->ng, &bytes);
+        len = next_frames(s, &bytes);
         if (len > 0 && !s->greeted) {
             greet(s, slice_of((const char *)bytes, (size_t)len));
         } else if (len > 0) {
             sink.write(sink.arg, slice_of((const char *)bytes, (size_t)len));
         }
-    }
-    if (len < 0) {
-        h2_session_fail(s, CE_NO_MEMORY);
     }
     return s->fault;
 }
@@ -137,8 +153,7 @@ bool h2_session_has_output(const struct h2_session *s)
 
 /* ---- what the front asks for ---- */
 
-/* Only memory can be short in what is submitted here. */
-static void must(int result)
+void h2_must(int result)
 {
     if (result == NGHTTP2_ERR_NOMEM) {
         mem_exhausted();
@@ -148,7 +163,7 @@ static void must(int result)
 void h2_session_announce_end(struct h2_session *s)
 {
     if (!s->refusing) {
-        must(nghttp2_submit_shutdown_notice(s->ng));
+        h2_must(nghttp2_submit_shutdown_notice(s->ng));
     }
 }
 
@@ -157,8 +172,8 @@ void h2_session_refuse_new(struct h2_session *s)
     if (!s->refusing) {
         s->refusing = true;
         s->guard.accept_until = nghttp2_session_get_last_proc_stream_id(s->ng);
-        must(nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, s->guard.accept_until,
-                                   NGHTTP2_NO_ERROR, NULL, 0));
+        h2_must(nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, s->guard.accept_until,
+                                      NGHTTP2_NO_ERROR, NULL, 0));
     }
 }
 
@@ -198,20 +213,20 @@ void h2_stream_respond(struct h2_session *s, struct h2_stream *st, unsigned stat
     }
     st->responded = true;
     st->has_body = body;
-    must(nghttp2_submit_response(s->ng, st->id, nv, count + 1, body ? &provider : NULL));
+    h2_must(nghttp2_submit_response(s->ng, st->id, nv, count + 1, body ? &provider : NULL));
 }
 
 void h2_stream_continue(struct h2_session *s, struct h2_stream *st)
 {
     const nghttp2_nv nv = field_of(SLICE_LITERAL(":status"), SLICE_LITERAL("100"), true);
 
-    must(nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, st->id, NULL, &nv, 1, NULL));
+    h2_must(nghttp2_submit_headers(s->ng, NGHTTP2_FLAG_NONE, st->id, NULL, &nv, 1, NULL));
 }
 
 void h2_stream_wake(struct h2_session *s, struct h2_stream *st)
 {
     if (st->responded && st->has_body) {
-        must(nghttp2_session_resume_data(s->ng, st->id)); /* not deferred: harmless */
+        h2_must(nghttp2_session_resume_data(s->ng, st->id)); /* not deferred: harmless */
     }
 }
 
@@ -222,5 +237,5 @@ void h2_stream_reset(struct h2_session *s, struct h2_stream *st, enum corral_err
                                                : NGHTTP2_INTERNAL_ERROR;
 
     st->reset_by_us = true;
-    must(nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, code));
+    h2_must(nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, code));
 }

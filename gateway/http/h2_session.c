@@ -36,7 +36,7 @@ void h2_session_fail(struct h2_session *s, enum corral_err why)
     }
     if (s->fault == CE_OK) {
         s->fault = why;
-        nghttp2_session_terminate_session(s->ng, code);
+        s->is_mute = nghttp2_session_terminate_session(s->ng, code) != 0;
     }
 }
 
@@ -53,8 +53,8 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     struct h2_stream *st = s->streams < s->limits.max_streams ? s->events->create(s->owner) : NULL;
 
     if (st == NULL) {
-        nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
-                                  NGHTTP2_REFUSED_STREAM);
+        h2_must(nghttp2_submit_rst_stream(ng, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                          NGHTTP2_REFUSED_STREAM));
         h2_guard_forget(&s->guard, frame->hd.stream_id, true);
         return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
     }
@@ -113,7 +113,7 @@ static bool take_trailers(struct h2_session *s, struct h2_stream *st)
     if (s->head->fault == CE_OK && s->head->decoded <= H2_MAX_TRAILER_BYTES) {
         return true;
     }
-    nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_PROTOCOL_ERROR);
+    h2_must(nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, st->id, NGHTTP2_PROTOCOL_ERROR));
     return false;
 }
 
@@ -388,7 +388,8 @@ enum corral_err h2_session_receive(struct h2_session *s, struct slice bytes, uin
 
 bool h2_session_is_over(const struct h2_session *s)
 {
-    return nghttp2_session_want_read(s->ng) == 0 && nghttp2_session_want_write(s->ng) == 0;
+    return s->is_mute ||
+           (nghttp2_session_want_read(s->ng) == 0 && nghttp2_session_want_write(s->ng) == 0);
 }
 
 bool h2_session_has_preface(const struct h2_session *s)

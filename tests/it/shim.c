@@ -1,6 +1,6 @@
 /*
- * Preloaded into corral (shim.py): lets one call fail, the n-th from now on, and the wall clock
- * jump.
+ * Preloaded into corral (shim.py): lets one call fail, the n-th from now on, or a few in a row, and
+ * the wall clock jump.
  *
  * The file that SHIM_FILE names is shared with the test: it writes which kind of call shall fail
  * and the number, the shim counts down. Calls of every thread count.
@@ -28,6 +28,7 @@ struct shared {
     atomic_int failed;   /* how many did */
     atomic_int error;    /* the errno then */
     atomic_llong jump_s; /* what the wall clock shows more */
+    atomic_int more;     /* calls of that kind that fail behind the one */
 };
 
 static struct shared idle;
@@ -48,7 +49,12 @@ __attribute__((constructor)) static void attach(void)
 
 static int fails(enum kind kind)
 {
-    if (atomic_load(&shared->kind) != (int)kind || atomic_fetch_sub(&shared->left, 1) != 1) {
+    if (atomic_load(&shared->kind) != (int)kind) {
+        return 0;
+    }
+    int left = atomic_fetch_sub(&shared->left, 1);
+
+    if (left > 1 || left < 1 - atomic_load(&shared->more)) {
         return 0;
     }
     atomic_fetch_add(&shared->failed, 1);

@@ -28,8 +28,9 @@ class Shim:
         self.page = mmap.mmap(self.file.fileno(), mmap.PAGESIZE)
         self.env = dict(os.environ, LD_PRELOAD=str(library), SHIM_FILE=str(path))
 
-    def arm(self, kind, n, error=None):
-        """The n-th call of that kind from now on fails."""
+    def arm(self, kind, n, error=None, more=0):
+        """The n-th call of that kind from now on fails, and so many behind it."""
+        self.page[24:28] = struct.pack("i", more)
         self.page[4:16] = struct.pack("iii", n, 0, error or ERRORS[kind])
         self.page[0:4] = struct.pack("i", KINDS[kind])
 
