@@ -37,10 +37,14 @@ def get(path, key=None, headers=(), method="GET", **kwargs):
 
 
 class Answer:
-    """One response. `end` is whole, fin, rst or timeout; `times` says when each chunk was there."""
+    """One response. `end` is whole, fin, rst or timeout; `times` says when each chunk was there.
 
-    def __init__(self, head, body, chunks, times, end):
+    `reset`: the code of the RST_STREAM that cut it, over HTTP/2.
+    """
+
+    def __init__(self, head, body, chunks, times, end, reset=None):
         self.head, self.body, self.chunks, self.times, self.end = head, body, chunks, times, end
+        self.reset = reset
         lines = head.decode("latin-1").split("\r\n")
         parts = lines[0].split(" ", 2)
         self.status = int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0

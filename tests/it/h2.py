@@ -240,7 +240,8 @@ class Connection:
         lines = ["HTTP/2 %s x" % dict(head)[":status"]]
         lines += ["%s: %s" % (n, v) for n, v in head if not n.startswith(":")]
         end = "whole" if own.end == "whole" else self.raw.end or "timeout" if own.end is None else "fin"
-        return h1.Answer("\r\n".join(lines).encode("latin-1"), own.body, own.chunks, own.times, end)
+        return h1.Answer("\r\n".join(lines).encode("latin-1"), own.body, own.chunks, own.times, end,
+                         None if own.end == "whole" else own.end)
 
     def wait_goaway(self, timeout=5.0):
         """The code of the last GOAWAY, or None."""

@@ -20,17 +20,27 @@ def many(count):
     return {"acme": {"max_running": count, "max_waiting": count}}
 
 
+def begin_streams(corral, streams, tokens):
+    """Threads with chats, over HTTP/2 fifty on a connection, and where they note their ends."""
+    each, ends = 50 if harness.PROTOCOL == "h2" else 1, []
+
+    def run():
+        with corral.client(timeout=tokens / 10 + 60) as client:
+            for _ in range(each):
+                client.send(corral.chat_bytes(tokens=tokens))
+            for _ in range(each):
+                done = client.answer()
+                ends.append((done.status, done.end, done.lines[-1].get("eval_count")))
+    threads = [threading.Thread(target=run) for _ in range(streams // each)]
+    for thread in threads:
+        thread.start()
+    return threads, ends
+
+
 def reload_under_streams(stable, streams, tokens, reloads, pause):
     sim = stable.sim("--tokens-per-s", "10", "--slots", str(streams)).warm()
     corral = stable.corral(sim, slots=streams, tenants=many(streams))
-    ends = []
-
-    def run():
-        done = corral.post("/api/chat", chat(tokens=tokens), timeout=tokens / 10 + 60)
-        ends.append((done.status, done.end, done.lines[-1].get("eval_count")))
-    threads = [threading.Thread(target=run) for _ in range(streams)]
-    for thread in threads:
-        thread.start()
+    threads, ends = begin_streams(corral, streams, tokens)
     wait_for(lambda: sim.stat("in_flight") == streams, 20, "the streams")
     for i in range(reloads):
         # Each one different, so that nothing may be taken for unchanged.
@@ -308,14 +318,7 @@ def test_sigterm_with_a_thousand_streams(stable):
     streams, tokens = 1000, 60
     sim = stable.sim("--tokens-per-s", "10", "--slots", str(streams)).warm()
     corral = stable.corral(sim, slots=streams, tenants=many(streams))
-    ends = []
-
-    def run():
-        done = corral.post("/api/chat", chat(tokens=tokens), timeout=120)
-        ends.append((done.status, done.end, done.lines[-1].get("eval_count")))
-    threads = [threading.Thread(target=run) for _ in range(streams)]
-    for thread in threads:
-        thread.start()
+    threads, ends = begin_streams(corral, streams, tokens)
     wait_for(lambda: sim.stat("in_flight") == streams, 30, "the streams")
     corral.signal(signal.SIGTERM)
     for thread in threads:

@@ -73,6 +73,18 @@ def test_bytes_are_those_of_the_server(shared, name):
     assert line["bytes_out"] == len(answer.body)
 
 
+@pytest.mark.parametrize("path,body", [("/api/chat", {"options": {"num_predict": 1000}}),
+                                       ("/v1/chat/completions", {"max_tokens": 1000, "stream": True})],
+                         ids=["native", "v1"])
+def test_a_thousand_chunks_are_those_of_the_server(shared, path, body):
+    """F01: as fast as they come, so that several are read at once."""
+    corral, sim = shared
+    body = dict(chat(), **body)
+    direct, answer = sim.ask(h1.post(path, body)), corral.post(path, body, timeout=30)
+    assert len(direct.chunks) >= 1000 and (answer.status, answer.end) == (200, "whole")
+    assert masked(answer.body) == masked(direct.body)
+
+
 def test_each_chunk_passes_when_it_was_sent(stable):
     sim = stable.sim("--tokens-per-s", "50").warm()
     corral = stable.corral(sim)

@@ -172,8 +172,7 @@ def test_s208_s211_a_renewed_certificate_is_used_without_a_dropped_stream(
 
     def run():
         data = h1.post("/api/chat", chat(tokens=220), corral.key())
-        answers.append(h1.ask(corral.address, data, timeout=30, tls=context(authority),
-                              name="localhost"))
+        answers.append(corral.ask(data, timeout=30, tls=context(authority), name="localhost"))
     threads = [threading.Thread(target=run) for _ in range(3)]
     for thread in threads:
         thread.start()

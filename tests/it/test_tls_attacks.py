@@ -6,6 +6,7 @@ import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
@@ -434,6 +435,54 @@ def test_s210_a_thousand_rotations(stable, make_config, site, tmp_path, monkeypa
     # Without a sanitizer, whose quarantine would hide what is kept.
     monkeypatch.setenv("CORRAL", os.environ.get("CORRAL_PLAIN", os.environ["CORRAL"]))
     assert rotate(stable, make_config, site, tmp_path, 1000, 100) < 5 << 20
+
+
+def swaps_under_load(stable, make_config, site, folder, count):
+    """P-10: connections that come all the time, with a short answer and a long one on each."""
+    put(folder, site.ecdsa)
+    pair = type("Pair", (), {"chain": str(folder / "tls.pem"), "secret": str(folder / "tls.key")})
+    sim = stable.sim("--tokens-per-s", "50", "--slots", "64").warm()
+    corral = stable.serve(config_of(make_config, [sim], pair, slots=64,
+                                    tenants={"acme": {"max_running": 64, "max_waiting": 64}}))
+    pairs = [site.leaf("load-%d" % i) for i in range(8)]
+    stop, ends, seen = threading.Event(), [], set()
+
+    def run(tokens):
+        made = site.context()
+        while not stop.is_set():
+            try:
+                with corral.client(tls=made, name="localhost", timeout=60) as client:
+                    seen.add(client.sock.getpeercert()["serialNumber"])
+                    for wanted in (1, tokens):
+                        client.send(corral.chat_bytes(tokens=wanted))
+                        done = client.answer()
+                        ends.append((done.status, done.end, done.lines[-1].get("eval_count") == wanted))
+            except (OSError, ValueError) as error:
+                ends.append(repr(error))
+    threads = [threading.Thread(target=run, args=(tokens,)) for tokens in [1] * 4 + [100] * 16]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: sim.stat("in_flight") >= 16, 10, "the streams")
+    for i in range(count):
+        put(folder, pairs[i % len(pairs)])
+        corral.reload()
+    stop.set()
+    for thread in threads:
+        thread.join(60)
+    print("%d swaps under %d requests, %d certificates seen" % (count, len(ends), len(seen)))
+    assert set(ends) == {(200, "whole", True)} and len(ends) > 50
+    assert len(seen) > min(count, len(pairs)) // 2 and corral.reloads("ok") >= count
+    assert sim.stat("aborted") == 0
+    corral.wait_idle()
+
+
+def test_p10_certificates_swap_under_load(stable, make_config, site, tmp_path):
+    swaps_under_load(stable, make_config, site, tmp_path, 20)
+
+
+@pytest.mark.long
+def test_p10_a_thousand_certificates_swap_under_load(stable, make_config, site, tmp_path):
+    swaps_under_load(stable, make_config, site, tmp_path, 1000)
 
 
 @pytest.mark.long

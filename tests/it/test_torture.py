@@ -88,7 +88,7 @@ def torture(stable, monkeypatch, shim, kind, more=0):
         failed += hit
         if hit == 0:
             break  # the script does not make so many
-    print("%s: %d of %d calls failed, %d times corral ended" % (kind, failed, n, ended))
+    print("%s: %d calls failed in %d turns, %d times corral ended" % (kind, failed, n, ended))
     assert failed > 0
 
 
