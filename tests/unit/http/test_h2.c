@@ -279,6 +279,33 @@ START_TEST(one_stream_too_many_is_refused_alone)
 }
 END_TEST
 
+/* nghttp2 has a limit of its own, 1,000 at once and 33 a second, that a client is told nothing of.
+ */
+START_TEST(as_many_resets_as_the_settings_allow)
+{
+    enum { RESETS = 3000 };
+    struct buf wire = buf_make(1 << 20);
+    struct h2_settings s = h2_peer_settings;
+    struct h2_peer p;
+
+    s.resets_received_burst = s.resets_before_response = RESETS + 1;
+    h2_peer_begin(&p, &s);
+    h2_peer_hello(&wire);
+    for (uint32_t i = 0; i < RESETS; i++) { /* POST: answered when the body ends */
+        h2_peer_frame(&wire, NGHTTP2_HEADERS, 4, 1 + 2 * i,
+                      text("\x83\x86\x04\x02/a\x01\x09localhost", 17));
+        h2_peer_frame(&wire, NGHTTP2_RST_STREAM, 0, 1 + 2 * i, text("\0\0\0\x08", 4));
+    }
+    ck_assert_int_eq(h2_peer_receive(&p, buf_slice(&wire), wire.len), CE_OK);
+    ck_assert_int_eq(h2_peer_send(&p), CE_OK);
+    ck_assert_int_eq(h2_peer_goaway(&p), -1);
+    ck_assert_uint_eq(p.requests, RESETS);
+    ck_assert_uint_eq(p.gone, RESETS);
+    h2_peer_end(&p);
+    buf_finish(&wire);
+}
+END_TEST
+
 /* S-184: frames from a grammar, a million with CORRAL_FRAMES=1000000. */
 START_TEST(any_frames_in_any_order)
 {
@@ -338,6 +365,7 @@ static Suite *suite(void)
     tcase_add_test(c, heads_are_held_against_the_rules);
     tcase_add_test(c, what_makes_us_reset_streams_is_counted_but_not_our_own_resets);
     tcase_add_test(c, one_stream_too_many_is_refused_alone);
+    tcase_add_test(c, as_many_resets_as_the_settings_allow);
     tcase_add_test(c, any_frames_in_any_order);
     suite_add_tcase(s, c);
     return s;
