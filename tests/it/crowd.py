@@ -22,14 +22,16 @@ class Crowd:
 
     `sip`: reads a byte each time instead of all there is. `hold_s`: leaves after so long.
     `total`: sends so many letters as fast as they are taken, then reads.
+    `cut`: bytes in hexadecimal; what comes with them in it is an end, as a reset stream is.
     """
 
     def __init__(self, host, port, count, sources, first, more="", every=0.25, sip=False, hold_s=None,
-                 per_s=2000, total=0, tail=""):
+                 per_s=2000, total=0, tail="", cut=""):
         self.address, self.count, self.sources = (host, port), count, sources
-        self.first, self.more, self.tail = first.encode(), more.encode(), tail.encode()
+        self.first, self.more, self.tail = (text.encode("latin-1") for text in (first, more, tail))
         self.every, self.sip, self.hold_s, self.per_s, self.total = every, sip, hold_s, per_s, total
         self.open, self.opened, self.failed = {}, 0, 0
+        self.cut = bytes.fromhex(cut)
         self.ages, self.answers, self.sent = [], {}, 0
 
     def connect(self):
@@ -87,7 +89,7 @@ class Crowd:
             data = sock.recv(SIP_BYTES if self.sip else 65536)
             state[2] = (state[2] + data)[:64]
             whole = self.total and state[2].startswith(b"HTTP/1.1 ") and state[1] <= 0
-            if not data or whole:
+            if not data or whole or (self.cut and self.cut in data):
                 self.drop(sock)
                 return True
         except BlockingIOError:

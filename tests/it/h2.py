@@ -260,10 +260,10 @@ class Connection:
 class Client:
     """h1.Client's face: requests are given as the bytes of HTTP/1.1."""
 
-    def __init__(self, address, timeout=10.0, tls=None, name=None, **kwargs):
+    def __init__(self, address, timeout=10.0, tls=None, name=None, window=None, **kwargs):
         if tls is not None:
             tls.set_alpn_protocols(["h2"])
-        window = 65535 if "rcvbuf" in kwargs else 1 << 30
+        window = window or (65535 if "rcvbuf" in kwargs else 1 << 30)
         self.wire = Connection(address, timeout, tls, name, window=window, **kwargs)
         self.sock, self.timeout = self.wire.raw.sock, timeout
         self.asked, self.given = [], 0

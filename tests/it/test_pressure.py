@@ -8,7 +8,7 @@ import pytest
 
 import h1
 import h2
-from harness import chat, program, wait_for
+from harness import PROTOCOL, chat, program, wait_for
 
 ENDLESS = 100000000
 
@@ -42,6 +42,11 @@ def test_a_slow_reader_stops_the_replica_and_nobody_else(stable):
 
     def read_on():
         """What the kernel holds on both legs comes first."""
+        if PROTOCOL == "h2":
+            for number in (0, 1):
+                slow[0].wire.frame(h2.WINDOW, 0, number, struct.pack(">I", 1 << 20))
+            slow[0].wire.until(lambda: False, 0.2)
+            return sim.stat("tokens_sent") > sent
         for _ in range(500):
             assert slow[0].sock.recv(65536)
         return sim.stat("tokens_sent") > sent
@@ -97,10 +102,12 @@ def slow_readers(stable, monkeypatch, count, settle, seconds):
     corral.wait_idle(60)
 
 
+@pytest.mark.http1  # streams that share connections: S-308
 def test_s309_slow_readers(stable, monkeypatch):
     slow_readers(stable, monkeypatch, 1000, 5, 10)
 
 
+@pytest.mark.http1
 @pytest.mark.long
 def test_s309_nine_thousand_five_hundred_slow_readers(stable, monkeypatch):
     """P-08: as many as 20,000 descriptors allow, two here and two for each."""
@@ -161,7 +168,8 @@ def test_s308_ten_thousand_slow_streams(stable, monkeypatch):
 def test_a_slow_reader_gets_every_byte(stable):
     sim = stable.sim("--tokens-per-s", "0", "--chunk-bytes", "100").warm()
     corral = stable.corral(sim)
-    with corral.client(timeout=60, rcvbuf=4096) as client:
+    wide = {"window": 1 << 30} if PROTOCOL == "h2" else {}
+    with corral.client(timeout=60, rcvbuf=4096, **wide) as client:
         client.send(corral.chat_bytes(tokens=20000))
         time.sleep(0.5)
         answer = client.answer()
