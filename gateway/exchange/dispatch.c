@@ -82,6 +82,7 @@ static void retry_elsewhere(struct exchange *ex)
         ex->has_slot = false;
     }
     ex->replica = INTERN_NONE;
+    ex->granted_us = 0; /* of the first grant: what is told is the wait for the next */
     ex->body_sent = false;
     ex->sent = (struct splice_pos){0};
     exchange_admit(ex, failed);

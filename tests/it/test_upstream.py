@@ -204,6 +204,19 @@ def test_odd_but_right_streams_pass(stable):
 # ---- several replicas ----
 
 
+def test_a_second_try_that_finds_nobody_has_not_waited(stable):
+    """The first grant is void: no time since a later start may be told (it would be below nothing)."""
+    one, two = (stable.sim("--tokens-per-s", "0").warm() for _ in range(2))
+    corral = stable.corral(one, two)
+    two.kill()
+    wait_for(lambda: corral.logged("replica.down"), 10, "one replica gone")
+    one.kill()
+    answer = corral.post("/api/chat", chat())
+    assert answer.status in (502, 503), answer
+    line = corral.access(answer.field("X-Request-Id"))
+    assert line.get("queue_s", 0) < 60, line
+
+
 def test_a_refused_connection_is_tried_elsewhere_once(stable):
     one, two = (stable.sim("--tokens-per-s", "0").warm() for _ in range(2))
     corral = stable.corral(one, two, slots=4)
