@@ -12,22 +12,23 @@ enum {
 enum param { PARAM_NONE, PARAM_MODEL, PARAM_DIGEST, PARAM_ANY };
 
 /* clang-format off */
+#define AT(path_) .path = path_, .path_len = sizeof(path_) - 1
 #define READ(id_, path_, class_, verb_, dialect_, param_)                                          \
-    {.id = ROUTE_ID_##id_, .path = path_, .path_len = sizeof(path_) - 1, .label = path_, .class = ROUTE_##class_,                 \
+    {.id = ROUTE_ID_##id_, AT(path_), .label = path_, .class = ROUTE_##class_,                     \
      .verb = VERB_##verb_, .dialect = DIALECT_##dialect_, .body = ROUTE_BODY_NONE,                 \
      .stream = ROUTE_STREAM_NEVER, .allowed_by_default = true, .methods = M_READ,                  \
      .param = PARAM_##param_}
 #define POST(id_, path_, class_, verb_, dialect_, stream_, by_default_)                            \
-    {.id = ROUTE_ID_##id_, .path = path_, .path_len = sizeof(path_) - 1, .label = path_, .class = ROUTE_##class_,                 \
+    {.id = ROUTE_ID_##id_, AT(path_), .label = path_, .class = ROUTE_##class_,                     \
      .verb = VERB_##verb_, .dialect = DIALECT_##dialect_, .body = ROUTE_BODY_JSON,                 \
      .stream = ROUTE_STREAM_##stream_, .streams_by_default = by_default_,                          \
      .allowed_by_default = ROUTE_##class_ != ROUTE_ADMIN, .methods = M_POST}
 #define BLOB(id_, method_, body_)                                                                  \
-    {.id = ROUTE_ID_##id_, .path = "/api/blobs/", .path_len = sizeof("/api/blobs/") - 1, .label = "/api/blobs", .class = ROUTE_ADMIN,     \
+    {.id = ROUTE_ID_##id_, AT("/api/blobs/"), .label = "/api/blobs", .class = ROUTE_ADMIN,         \
      .verb = VERB_BLOB, .dialect = DIALECT_NATIVE, .body = ROUTE_BODY_##body_,                     \
      .methods = M_##method_, .param = PARAM_DIGEST}
 #define OFF(path_, label_, dialect_, param_)                                                       \
-    {.id = ROUTE_ID_OFF, .path = path_, .path_len = sizeof(path_) - 1, .label = label_, .class = ROUTE_OFF, .verb = VERB_NONE,    \
+    {.id = ROUTE_ID_OFF, AT(path_), .label = label_, .class = ROUTE_OFF, .verb = VERB_NONE,        \
      .dialect = DIALECT_##dialect_, .body = ROUTE_BODY_NONE, .methods = M_ANY,                     \
      .param = PARAM_##param_}
 
@@ -56,7 +57,7 @@ static const struct route routes[] = {
     POST(PUSH,           "/api/push",             ADMIN,     PUSH,     NATIVE,    NDJSON, true),
     POST(CREATE,         "/api/create",           ADMIN,     CREATE,   NATIVE,    NDJSON, true),
     POST(COPY,           "/api/copy",             ADMIN,     COPY,     NATIVE,    NEVER, false),
-    {.id = ROUTE_ID_DELETE, .path = "/api/delete", .path_len = sizeof("/api/delete") - 1, .label = "/api/delete", .class = ROUTE_ADMIN,
+    {.id = ROUTE_ID_DELETE, AT("/api/delete"), .label = "/api/delete", .class = ROUTE_ADMIN,
      .verb = VERB_DELETE, .dialect = DIALECT_NATIVE, .body = ROUTE_BODY_JSON, .methods = M_DELETE},
     BLOB(BLOB_PUT, POST, STREAM),
     BLOB(BLOB_HEAD, HEAD, NONE),
