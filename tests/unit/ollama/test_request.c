@@ -430,7 +430,8 @@ START_TEST(a_bound_can_come_later)
         struct scan_value root = scan_root(text);
         struct scan_value v;
 
-        ck_assert(scan_find(text, &root, SLICE_LITERAL("options"), &v) && scan_find(text, &v, SLICE_LITERAL("num_predict"), &v));
+        ck_assert(scan_find(text, &root, SLICE_LITERAL("options"), &v) &&
+                  scan_find(text, &v, SLICE_LITERAL("num_predict"), &v));
         ck_assert_int_eq(scan_integer(text, &v), info.output_bound);
         buf_finish(&out);
     }
