@@ -121,7 +121,7 @@ RULES = [
      "if (false) {", ["http"], it("S-094")),
     # ---- front, exchange ----
     ("an unread body ends the connection", "front/h1_server.c",
-     "if (a->close || h->state == H1_BODY || h->front->draining) {", "if (h->front->draining) {", [],
+     "if (a->close || h->state == H1_BODY || server_of(h)->front->draining) {", "if (server_of(h)->front->draining) {", [],
      it("unread or S-045 or S-001 or S-026", ATTACKS, "test_errors.py")),
     ("the host is one of ours", "exchange/steps.c",
      "if (!snapshot_owns_host(ex->snapshot, request->authority)) {", "if (false) {", [],
@@ -177,7 +177,7 @@ RULES = [
     ("bytes behind a reply end the connection", "upstream/call.c", "finish(k, rest.len == 0);",
      "finish(k, true);", ["upstream"], it("dirty or S-124", REPLIES, "test_upstream.py")),
     ("an early reply ends the connection", "upstream/call.c",
-     "k->reusable && c->request_done && conn_pending(k->conn) == 0 &&", "k->reusable &&", [],
+     "k->reusable && k->call.request_done && conn_pending(k->conn) == 0 &&", "k->reusable &&", [],
      it("before_the_request or before_the_body", REPLIES, "test_large.py")),
     # ---- ollama: JSON ----
     ("no key twice", SCAN, "return set_add(&c->set, hash, c->arena) ? CE_OK : CE_JSON_DUPLICATE;",
