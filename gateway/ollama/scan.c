@@ -88,15 +88,21 @@ static int peek(const struct checker *c)
     return byte_at(c, c->at);
 }
 
+static lane not_blank(lane l)
+{
+    return ~(lane_equal(l, ' ') | lane_equal(l, '\n') | lane_equal(l, '\r') | lane_equal(l, '\t'));
+}
+
+static bool is_not_blank(unsigned char c)
+{
+    return c != ' ' && c != '\n' && c != '\r' && c != '\t';
+}
+
+/* Mostly there is none; but a body may be megabytes of nothing else. */
 static void skip_space(struct checker *c)
 {
-    while (c->at < c->text.len) {
-        char b = c->text.ptr[c->at];
-
-        if (b != ' ' && b != '\n' && b != '\r' && b != '\t') {
-            return;
-        }
-        c->at++;
+    if (c->at < c->text.len && !is_not_blank((unsigned char)c->text.ptr[c->at])) {
+        c->at += lane_find(slice_from(c->text, c->at), not_blank, is_not_blank);
     }
 }
 

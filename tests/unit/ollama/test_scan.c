@@ -32,6 +32,33 @@ START_TEST(good_texts_pass)
 }
 END_TEST
 
+/* Blanks of every number between all tokens; one byte among them that is none is found anywhere. */
+START_TEST(blanks_of_any_length)
+{
+    static const char *const tokens[] = {"{", "\"a\"", ":", "[", "1", ",", "2", "]", "}"};
+    static const char blanks[] = {' ', '\n', '\r', '\t'};
+    static const char none[] = {'\v', '\f', '\x1f', '!', '\xa0', '\0'};
+
+    for (size_t n = 0; n <= 40; n++) {
+        for (size_t bad = 0; bad <= n; bad++) {
+            struct buf text = buf_make(4096);
+
+            for (size_t t = 0; t < ARRAY_LEN(tokens); t++) {
+                for (size_t i = 0; i < n; i++) {
+                    bool here = t == 1 + n % 7 && bad < n && i == bad;
+                    char c = here ? none[(n + bad) % sizeof(none)] : blanks[(i + t) % 4];
+
+                    ck_assert_int_eq(buf_append(&text, slice_of(&c, 1)), CE_OK);
+                }
+                ck_assert_int_eq(buf_append_str(&text, tokens[t]), CE_OK);
+            }
+            ck_assert_msg((check(buf_slice(&text)) == CE_OK) == (bad == n), "%zu %zu", n, bad);
+            buf_finish(&text);
+        }
+    }
+}
+END_TEST
+
 START_TEST(s267_one_key_has_one_value)
 {
     static const char *const bad[] = {
@@ -412,6 +439,7 @@ static Suite *scan_suite(void)
 
     tcase_set_timeout(tc, 60);
     tcase_add_test(tc, good_texts_pass);
+    tcase_add_test(tc, blanks_of_any_length);
     tcase_add_test(tc, s267_one_key_has_one_value);
     tcase_add_test(tc, s269_bytes_that_readers_differ_on);
     tcase_add_test(tc, s270_one_document_and_nothing_else);
