@@ -45,6 +45,8 @@ static const struct {
     {"query", "GET /api/tags?a=b%20c HTTP/1.1\r\n" H "\r\n", CE_OK},
     {"S-071 one empty line before", "\r\nGET / HTTP/1.1\r\n" H "\r\n", CE_OK},
     {"S-071 two empty lines before", "\r\n\r\nGET / HTTP/1.1\r\n" H "\r\n", CE_HTTP_METHOD},
+    {"a blank before the method", " GET / HTTP/1.1\r\n" H "\r\n", CE_HTTP_LINE},
+    {"no method", "\"/ HTTP/1.1\r\n" H "\r\n", CE_HTTP_LINE},
     {"S-024 leading zeros", POST "Content-Length: 0002\r\n\r\n", CE_OK},
     {"S-020 chunked in any case", POST "Transfer-Encoding: cHuNkEd\r\n\r\n", CE_OK},
     {"S-001 both framings", POST "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n",
