@@ -2,6 +2,7 @@
 
 import pathlib
 import sys
+import time
 
 import pytest
 
@@ -33,7 +34,8 @@ class Gateway:
         self.port, self.plain = harness.free_port(), harness.free_port()
         self.config = dict({
             "listeners": [{"address": "127.0.0.1:%d" % self.port, "tls": True},
-                          {"address": "127.0.0.1:%d" % self.plain}],
+                          {"address": "127.0.0.1:%d" % self.plain,
+                           "protocols": ["h2", "http/1.1"]}],
             "workers": 2,
             "tls": {"certificates": [{"chain": str(self.authority.chain),
                                       "key": str(self.authority.key)}]},
@@ -48,7 +50,6 @@ class Gateway:
         self.url = "https://127.0.0.1:%d" % self.port
         self.plain_url = "http://127.0.0.1:%d" % self.plain
         self.corral = harness.Corral(folder / "corral", self.keys, self.config)
-        self.tls = self.authority.context()
 
     def set_tenant(self, name, **settings):
         """Reload with other rights for one tenant."""
@@ -56,11 +57,23 @@ class Gateway:
             dict(settings if name == own else self.tenants[own], name=own) for own in self.tenants])
         self.corral.reload(config)
 
-    def client(self, timeout=30.0):
-        return self.corral.client(timeout=timeout, tls=self.tls, name="localhost")
+    def client(self, timeout=30.0, protocol="h1"):
+        return stand.WIRES[protocol].Client(self.corral.address, timeout, name="localhost",
+                                            tls=self.authority.context())
 
-    def ask(self, data, timeout=60.0):
-        return self.corral.ask(data, timeout=timeout, tls=self.tls, name="localhost")
+    def ask(self, data, timeout=60.0, protocol="h1"):
+        with self.client(timeout, protocol) as client:
+            return client.send(data).answer()
+
+    def heard(self, work, count):
+        """What `work` returns, and the access lines of its requests: at least `count`."""
+        time.sleep(0.2)  # the log's last lines
+        before = len(self.corral.logged("access"))
+        result = work()
+        harness.wait_for(lambda: len(self.corral.logged("access")) >= before + count, 5,
+                         "%d access lines" % count)
+        time.sleep(0.2)
+        return result, self.corral.logged("access")[before:]
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 // @anthropic-ai/sdk, as a user writes it.
-import { load, pieces, run, told } from './sdk_run.mjs';
+import { http, load, pieces, run, together, told } from './sdk_run.mjs';
 const Anthropic = load('@anthropic-ai/sdk').default;
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
-const client = (credential) => new Anthropic({ baseURL: told.base, authToken: told[credential] });
+const client = (credential) => new Anthropic({ baseURL: told.base, authToken: told[credential], ...http });
 
 async function chat(credential = 'key', model = told.model, made = client(credential)) {
   const answer = await made.messages.create({ model, messages, max_tokens: 24 });
@@ -25,8 +25,8 @@ async function models(credential = 'key') {
 }
 
 await run({
-  chat, stream, list: models,
-  'api_key chat': () => chat('key', told.model, new Anthropic({ baseURL: told.base, apiKey: told.key })),
+  chat, stream, together: () => together(stream), list: models,
+  'api_key chat': () => chat('key', told.model, new Anthropic({ baseURL: told.base, apiKey: told.key, ...http })),
   'jwt chat': () => chat('jwt'), 'jwt stream': () => stream('jwt'), 'jwt list': () => models('jwt'),
   'narrow list': () => models('narrow'),
   '401 key': () => chat('wrong'), '401 expired': () => chat('expired'), '401 forged': () => chat('forged'),

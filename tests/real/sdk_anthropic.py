@@ -1,14 +1,18 @@
 """anthropic (Python), as a user writes it."""
 
+import functools
+
 import sdk_run
-from anthropic import Anthropic
+from anthropic import Anthropic, AsyncAnthropic, DefaultAsyncHttpxClient, DefaultHttpxClient
 
 told = sdk_run.told()
 SAY = [{"role": "user", "content": "Say hello."}]
 
 
-def client(credential):
-    return Anthropic(base_url=told["base"], auth_token=told[credential])
+@functools.cache
+def client(credential, by="auth_token"):
+    more = {"http_client": DefaultHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
+    return Anthropic(base_url=told["base"], **{by: told[credential]}, **more)
 
 
 def chat(credential="key", model=None, made=None):
@@ -26,13 +30,26 @@ def stream(credential="key"):
     return dict(found, tokens=last.usage.output_tokens, done=last.stop_reason is not None)
 
 
+def together():
+    more = {"http_client": DefaultAsyncHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
+    made = AsyncAnthropic(base_url=told["base"], auth_token=told["key"], **more)
+
+    async def one():
+        async with made.messages.stream(model=told["model"], messages=SAY,
+                                        max_tokens=24) as events:
+            last = await events.get_final_message()
+        return {"text": last.content[0].text, "tokens": last.usage.output_tokens}
+    return sdk_run.together(one)
+
+
 def models(credential="key"):
     return {"models": sorted(m.id for m in client(credential).models.list())}
 
 
 sdk_run.run({
     "chat": chat, "stream": stream, "list": models,
-    "api_key chat": lambda: chat(made=Anthropic(base_url=told["base"], api_key=told["key"])),
+    "together": together,
+    "api_key chat": lambda: chat(made=client("key", "api_key")),
     "jwt chat": lambda: chat("jwt"), "jwt stream": lambda: stream("jwt"),
     "jwt list": lambda: models("jwt"), "narrow list": lambda: models("narrow"),
     "401 key": lambda: chat("wrong"), "401 expired": lambda: chat("expired"),

@@ -1,11 +1,11 @@
 // ollama-js, as a user writes it.
-import { load, pieces, run, told } from './sdk_run.mjs';
+import { http, load, pieces, run, together, told } from './sdk_run.mjs';
 const { Ollama } = load('ollama');
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
 const options = { num_predict: 24 };
 const client = (credential) => new Ollama({ host: told.base,
-  headers: credential ? { Authorization: `Bearer ${told[credential]}` } : {} });
+  headers: credential ? { Authorization: `Bearer ${told[credential]}` } : {}, ...http });
 
 async function chat(credential = 'key', model = told.model) {
   const answer = await client(credential).chat({ model, messages, options });
@@ -35,7 +35,7 @@ async function embed(credential = 'key') {
 }
 
 await run({
-  chat, stream, generate, list: models, embed,
+  chat, stream, together: () => together(stream), generate, list: models, embed,
   show: async () => ({ family: (await client('key').show({ model: told.model })).details.family }),
   'jwt chat': () => chat('jwt'), 'jwt stream': () => stream('jwt'), 'jwt list': () => models('jwt'),
   'narrow list': () => models('narrow'),

@@ -1,16 +1,23 @@
 """ollama-python, as a user writes it."""
 
+import functools
+
 import sdk_run
-from ollama import Client
+from ollama import AsyncClient, Client
 
 told = sdk_run.told()
 SAY = [{"role": "user", "content": "Say hello."}]
 SHORT = {"num_predict": 24}
 
 
-def client(credential):
+def settings(credential):
     fields = {"Authorization": "Bearer " + told[credential]} if credential else {}
-    return Client(host=told["base"], headers=fields)
+    return {"host": told["base"], "headers": fields, "http2": sdk_run.HTTP2}
+
+
+@functools.cache
+def client(credential):
+    return Client(**settings(credential))
 
 
 def chat(credential="key", model=None):
@@ -29,6 +36,18 @@ def stream(credential="key"):
             yield part.message.content
     found = sdk_run.pieces(texts())
     return dict(found, tokens=last[0].eval_count, done=last[0].done)
+
+
+def together():
+    made = AsyncClient(**settings("key"))
+
+    async def one():
+        text = ""
+        async for part in await made.chat(model=told["model"], messages=SAY, options=SHORT,
+                                          stream=True):
+            text += part.message.content
+        return {"text": text, "tokens": part.eval_count}
+    return sdk_run.together(one)
 
 
 def generate():
@@ -51,7 +70,7 @@ def show():
 
 sdk_run.run({
     "chat": chat, "stream": stream, "generate": generate, "list": models, "embed": embed,
-    "show": show,
+    "show": show, "together": together,
     "jwt chat": lambda: chat("jwt"), "jwt stream": lambda: stream("jwt"),
     "jwt list": lambda: models("jwt"), "narrow list": lambda: models("narrow"),
     "401 none": lambda: chat(None), "401 key": lambda: chat("wrong"),

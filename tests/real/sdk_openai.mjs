@@ -1,9 +1,9 @@
 // openai-node, as a user writes it.
-import { load, pieces, run, told } from './sdk_run.mjs';
+import { http, load, pieces, run, together, told } from './sdk_run.mjs';
 const OpenAI = load('openai').default;
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
-const client = (credential) => new OpenAI({ baseURL: `${told.base}/v1`, apiKey: told[credential] });
+const client = (credential) => new OpenAI({ baseURL: `${told.base}/v1`, apiKey: told[credential], ...http });
 
 async function chat(credential = 'key', model = told.model) {
   const answer = await client(credential).chat.completions.create({ model, messages, max_tokens: 24 });
@@ -51,7 +51,7 @@ async function embed(credential = 'key') {
 }
 
 await run({
-  chat, stream, 'stream without usage': () => stream('key', {}), completions, responses, list: models,
+  chat, stream, together: () => together(stream), 'stream without usage': () => stream('key', {}), completions, responses, list: models,
   retrieve: async () => ({ models: [(await client('key').models.retrieve(told.model)).id] }), embed,
   'jwt chat': () => chat('jwt'), 'jwt stream': () => stream('jwt'), 'jwt list': () => models('jwt'),
   'narrow list': () => models('narrow'),

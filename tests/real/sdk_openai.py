@@ -1,14 +1,18 @@
 """openai-python, as a user writes it."""
 
+import functools
+
 import sdk_run
-from openai import OpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient, DefaultHttpxClient, OpenAI
 
 told = sdk_run.told()
 SAY = [{"role": "user", "content": "Say hello."}]
 
 
+@functools.cache
 def client(credential):
-    return OpenAI(base_url=told["base"] + "/v1", api_key=told[credential])
+    more = {"http_client": DefaultHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
+    return OpenAI(base_url=told["base"] + "/v1", api_key=told[credential], **more)
 
 
 def chat(credential="key", model=None):
@@ -31,6 +35,20 @@ def stream(credential="key", usage=True):
                 yield part.choices[0].delta.content
     found = sdk_run.pieces(texts())
     return dict(found, tokens=counted[0] if counted else None, done=True)
+
+
+def together():
+    more = {"http_client": DefaultAsyncHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
+    made = AsyncOpenAI(base_url=told["base"] + "/v1", api_key=told["key"], **more)
+
+    async def one():
+        text = ""
+        async for part in await made.chat.completions.create(
+                model=told["model"], messages=SAY, max_tokens=24, stream=True,
+                stream_options={"include_usage": True}):
+            text += part.choices[0].delta.content or "" if part.choices else ""
+        return {"text": text, "tokens": part.usage.completion_tokens}
+    return sdk_run.together(one)
 
 
 def completions():
@@ -61,6 +79,7 @@ def embed(credential="key"):
 
 sdk_run.run({
     "chat": chat, "stream": stream, "stream without usage": lambda: stream(usage=False),
+    "together": together,
     "completions": completions, "responses": responses, "list": models,
     "retrieve": lambda: {"models": [client("key").models.retrieve(told["model"]).id]},
     "embed": embed,

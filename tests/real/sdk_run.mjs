@@ -1,12 +1,35 @@
 // What the three Node scripts share: read what to use, run each case, print one JSON line for each.
 import { readFileSync } from 'node:fs';
+import { connect } from 'node:http2';
 import { createRequire } from 'node:module';
+import { Readable } from 'node:stream';
 
 // The SDKs lie in the cache, not beside these scripts.
 export const load = createRequire(process.env.MODULES + '/package.json');
 
 /** base, model, embed, and credentials by name. */
 export const told = JSON.parse(readFileSync(0, 'utf8'));
+
+/** What an SDK is given to speak HTTP/2; nothing where it shall use its own. */
+export const http = {};
+let session;
+if (process.env.PROTOCOL === 'h2') {
+  const { Agent, fetch } = load('undici');
+  const dispatcher = new Agent({ allowH2: true, connections: 1 });
+  http.fetch = (url, init) => fetch(url, { ...init, dispatcher });
+} else if (process.env.PROTOCOL === 'node:http2') {
+  // undici lets a POST wait for the one before it; these share the connection at once.
+  session = connect(told.base);
+  http.fetch = (url, init) => new Promise((resolve, reject) => {
+    const { pathname, search } = new URL(url);
+    const stream = session.request({ ...Object.fromEntries(new Headers(init.headers)),
+      ':method': init.method, ':path': pathname + search });
+    stream.on('error', reject);
+    stream.on('response', ({ ':status': status, ...fields }) =>
+      resolve(new Response(Readable.toWeb(stream), { status, headers: Object.entries(fields) })));
+    stream.end(init.body);
+  });
+}
 
 /** Take a stream in: how many pieces of text came and how long after the first the last one. */
 export async function pieces(parts, textOf) {
@@ -23,6 +46,12 @@ export async function pieces(parts, textOf) {
   return { text, pieces: count, spread_s: (last - first) / 1000 };
 }
 
+/** One, then four at once. */
+export async function together(work) {
+  const first = await work();
+  return { answers: [first, ...await Promise.all([work(), work(), work(), work()])] };
+}
+
 /** `kinds`: exception classes of the SDK, by name; the first that an error is an instance of. */
 export async function run(cases, kinds) {
   for (const [name, work] of Object.entries(cases)) {
@@ -37,4 +66,5 @@ export async function run(cases, kinds) {
     }
     console.log(JSON.stringify({ ...found, case: name }));
   }
+  session?.close();
 }

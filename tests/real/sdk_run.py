@@ -1,9 +1,13 @@
 """What the three Python scripts share: read what to use, run each case, print one JSON line for each."""
 
+import asyncio
 import json
 import os
 import sys
 import time
+
+# What the SDKs hand to their httpx.
+HTTP2 = os.environ["PROTOCOL"] == "h2"
 
 
 def told():
@@ -19,6 +23,13 @@ def pieces(texts):
             text += piece
             times.append(time.monotonic())
     return {"text": text, "pieces": len(times), "spread_s": round(times[-1] - times[0], 3)}
+
+
+def together(work):
+    """One, then four at once, by a client for asyncio: threads must not share one of HTTP/2."""
+    async def answers():
+        return [await work(), *await asyncio.gather(work(), work(), work(), work())]
+    return {"answers": asyncio.run(answers())}
 
 
 def run(cases):

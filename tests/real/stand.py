@@ -20,12 +20,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 import h1
+import h2
 import harness
 
 HERE = pathlib.Path(__file__).resolve().parent
 CACHE = pathlib.Path(os.environ["REAL_CACHE"])
 OLLAMA = pathlib.Path(os.environ["REAL_OLLAMA"])
 ISSUER = "https://issuer.test"
+# What the access log calls each protocol, and who speaks it byte by byte.
+PROTOCOLS = {"h1": "HTTP/1.1", "h2": "HTTP/2"}
+WIRES = {"h1": h1, "h2": h2}
 
 
 def note(text):
@@ -39,6 +43,12 @@ def note(text):
 def clean_env(**more):
     """Nothing of the machine's own: no CA bundle, no proxy, no OLLAMA_HOST."""
     return dict({"PATH": os.environ["PATH"], "LANG": "C.UTF-8"}, **more)
+
+
+def seconds(line):
+    """When a line of the log was written."""
+    stamp = line["time"]
+    return time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + stamp[19:-1])
 
 
 def fds(pid):

@@ -7,7 +7,7 @@ import pytest
 
 import stand
 
-GOOD = ["chat", "stream", "list", "jwt chat", "jwt stream", "jwt list", "narrow list"]
+GOOD = ["chat", "stream", "together", "list", "jwt chat", "jwt stream", "jwt list", "narrow list"]
 BAD = ["401 key", "401 expired", "401 forged", "401 stream", "401 list", "403 model", "403 jwt",
        "403 stream", "404 model"]
 MORE = {
@@ -17,7 +17,15 @@ MORE = {
     "anthropic": ["api_key chat"],
 }
 CLIENTS = [sdk + kind for sdk in MORE for kind in (".py", ".mjs")]
-CASES = [(client, case) for client in CLIENTS for case in GOOD + BAD + MORE[client.split(".")[0]]]
+WAYS = [(client, protocol) for protocol in stand.PROTOCOLS for client in CLIENTS]
+NAMES = ["%s %s" % way for way in WAYS]
+
+
+def cases_of(client):
+    return GOOD + BAD + MORE[client.split(".")[0]]
+
+
+CASES = [(*way, case) for way in WAYS for case in cases_of(way[0])]
 CLASSES = {"401": "AuthenticationError", "403": "PermissionDeniedError", "404": "NotFoundError"}
 SENTENCES = {
     "401": "The credential is missing, wrong or expired.",
@@ -40,41 +48,83 @@ def told(gateway):
     }
 
 
-def start(client, gateway, tmp_path, **env):
+def start(client, protocol, gateway, tmp_path, trusted=True, **env):
+    """Run a client's script; `trusted`: it knows the private CA, or another one."""
     if client.endswith(".py"):
-        command = [str(stand.CACHE / "sdk" / "bin" / "python")]
+        command, variable = [str(stand.CACHE / "sdk" / "bin" / "python")], "SSL_CERT_FILE"
     else:
-        command = ["node"]
+        command, variable = ["node"], "NODE_EXTRA_CA_CERTS"
+    authority = gateway.authority if trusted else stand.Authority(tmp_path)
     command.append(str(stand.HERE / ("sdk_" + client)))
+    env.update({variable: str(authority.ca), "PROTOCOL": protocol})
     env = stand.clean_env(HOME=str(tmp_path), MODULES=str(stand.CACHE / "js"), **env)
-    return subprocess.run(command, input=json.dumps(told(gateway)), env=env, capture_output=True,
+    done = subprocess.run(command, input=json.dumps(told(gateway)), env=env, capture_output=True,
                           text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
 
 
-def results(client, gateway, tmp_path):
+def connections(gateway):
+    return int(gateway.corral.metrics().sum("corral_http2_connections_total"))
+
+
+def results(client, protocol, gateway, tmp_path):
     """Every case of a client, run once; the tests look at one each."""
-    if client not in runs:
-        variable = "SSL_CERT_FILE" if client.endswith(".py") else "NODE_EXTRA_CA_CERTS"
-        done = start(client, gateway, tmp_path, **{variable: str(gateway.authority.ca)})
-        assert done.returncode == 0, done.stderr[-3000:]
+    way = (client, protocol)
+    if way not in runs:
+        before = connections(gateway)
+        done, heard = gateway.heard(lambda: start(client, protocol, gateway, tmp_path),
+                                    len(cases_of(client)))
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        runs[client] = {line["case"]: line for line in lines}
-        grown = runs[client].get("stream", {})
-        stand.note("%-13s %d cases; a stream of %s tokens came in %s pieces over %.2f s" % (
-            client, len(lines), grown.get("tokens"), grown.get("pieces"), grown.get("spread_s", 0)))
-    return runs[client]
+        runs[way] = {line["case"]: line for line in lines}
+        runs[way]["heard"] = (heard, connections(gateway) - before)
+        grown = runs[way].get("stream", {})
+        stand.note("%-13s %s %d cases; a stream of %s tokens came in %s pieces over %.2f s" % (
+            *way, len(lines), grown.get("tokens"), grown.get("pieces"), grown.get("spread_s", 0)))
+    return runs[way]
 
 
-@pytest.mark.parametrize("client, case", CASES, ids=["%s %s" % x for x in CASES])
-def test_case(client, case, gateway, tmp_path):
-    found = results(client, gateway, tmp_path)[case]
+@pytest.mark.parametrize("client, protocol", WAYS, ids=NAMES)
+def test_protocol(client, protocol, gateway, tmp_path):
+    """corral's own lines: every request came over this protocol."""
+    heard, opened = results(client, protocol, gateway, tmp_path)["heard"]
+    stand.note("%-13s %s %d requests in %s connections" % (
+        client, protocol, len(heard), opened if protocol == "h2" else "-"))
+    assert {line["protocol"] for line in heard} == {stand.PROTOCOLS[protocol]}, heard
+    assert len(heard) >= len(cases_of(client))
+    assert 0 < opened < len(heard) if protocol == "h2" else opened == 0, opened
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_streams_share_a_connection(client, gateway, tmp_path):
+    """Four at once run side by side in the connection that the first one opened."""
+    protocol = "h2" if client.endswith(".py") else "node:http2"
+    before = connections(gateway)
+    done, heard = gateway.heard(
+        lambda: start(client, protocol, gateway, tmp_path, ONLY="together"), 5)
+    judge_case("together", json.loads(done.stdout))
+    assert [(x["protocol"], x["status"], x["reason"]) for x in heard] == [("HTTP/2", 200, "ok")] * 5, heard
+    four = [(stand.seconds(x) - x["duration_s"], stand.seconds(x)) for x in heard[1:]]
+    assert max(begin for begin, _ in four) < min(end for _, end in four), four
+    assert connections(gateway) == before + 1
+
+
+@pytest.mark.parametrize("client, protocol, case", CASES, ids=["%s %s %s" % x for x in CASES])
+def test_case(client, protocol, case, gateway, tmp_path):
+    found = results(client, protocol, gateway, tmp_path)[case]
     if case[:3].isdigit():
         judge_error(client, case, found)
-        return
+    else:
+        judge_case(case, found)
+
+
+def judge_case(case, found):
     assert "raised" not in found, found
     if "list" in case or case == "retrieve":
         wanted = {"narrow list": ["tiny:latest"], "retrieve": ["tiny"]}
         assert found["models"] == wanted.get(case, ["embed:latest", "tiny:latest"]), found
+    elif case == "together":
+        assert [(len(x["text"]) > 10, x["tokens"]) for x in found["answers"]] == [(True, 24)] * 5, found
     elif case == "embed":
         assert (found["vectors"], found["size"]) == (2, 384), found
     elif case == "show":
@@ -106,13 +156,9 @@ def judge_error(client, case, found):
     assert SENTENCES.get(case, SENTENCES[status]) in found["message"], found
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_private_ca_is_checked(client, gateway, tmp_path):
-    """Without the CA a chat fails in TLS: the passes above were verified connections."""
-    if client.endswith(".py"):
-        another = stand.Authority(tmp_path)
-        done = start(client, gateway, tmp_path, ONLY="chat", SSL_CERT_FILE=str(another.ca))
-    else:
-        done = start(client, gateway, tmp_path, ONLY="chat")
+@pytest.mark.parametrize("client, protocol", WAYS, ids=NAMES)
+def test_private_ca_is_checked(client, protocol, gateway, tmp_path):
+    """With another CA a chat fails in TLS: the passes above were verified connections."""
+    done = start(client, protocol, gateway, tmp_path, trusted=False, ONLY="chat")
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(lines) == 1 and "raised" in lines[0] and lines[0]["status"] is None, lines
