@@ -7,6 +7,8 @@ runner. corral holds such a connection for its grace, so that the replica never 
 import random
 import time
 
+import pytest
+
 import h1
 import harness
 import stand
@@ -72,17 +74,59 @@ def abort(gateway, path, delay, how):
     client.close()
 
 
-def test_200_early_aborts_leave_nothing(ollama, gateway):
-    rng = random.Random(200)
+class Streams:
+    """Aborts of HTTP/2: an RST_STREAM each, forty in a connection, which goes on."""
+
+    def __init__(self, gateway):
+        self.gateway, self.count, self.wire = gateway, 0, None
+
+    def begin(self, path):
+        if self.count % 40 == 0:  # corral closes one that has reset 50 before their answers
+            self.close()
+            self.wire = self.gateway.client(protocol="h2").wire
+        self.count += 1
+        return self.wire.post(path, body(path), self.gateway.keys["full"])
+
+    def leave(self, stream, when):
+        own = self.wire.stream(stream)
+        self.wire.until(lambda: own.over, max(0.001, when - time.monotonic()))
+        assert not own.over and self.wire.rst(stream), own.end
+
+    def abort(self, path, delay):
+        self.leave(self.begin(path), time.monotonic() + delay)
+
+    def close(self):
+        if self.wire:
+            assert not self.wire.goaways and not self.wire.raw.end, self.wire.goaways
+            self.wire.close()
+
+
+def gone(lines, protocol):
+    """How many of these requests the log calls left by their client."""
+    return sum(x["protocol"] == stand.PROTOCOLS[protocol] and x["reason"] == "client_gone"
+               for x in lines)
+
+
+@pytest.mark.parametrize("protocol", stand.PROTOCOLS)
+def test_200_early_aborts_leave_nothing(ollama, gateway, protocol):
+    rng, streams = random.Random(200), Streams(gateway)
     for _ in range(3):
         chat_works(gateway)
     gateway.corral.wait_idle()
     before, own_before, cancels_before = ollama.fds(), gateway.corral.fds(), cancels(gateway)
     start = time.monotonic()
-    for i in range(200):
-        # The slot must be free, or the abort would hit the queue and never reach Ollama.
-        harness.wait_for(lambda: gateway.corral.slots_taken() == 0, 10, "a free slot")
-        abort(gateway, ROUTES[i % 4], rng.uniform(0, 0.1), rng.choice(["fin", "rst"]))
+
+    def leave_early():
+        for i in range(200):
+            # The slot must be free, or the abort would hit the queue and never reach Ollama.
+            harness.wait_for(lambda: gateway.corral.slots_taken() == 0, 10, "a free slot")
+            if protocol == "h2":
+                streams.abort(ROUTES[i % 4], rng.uniform(0, 0.1))
+            else:
+                abort(gateway, ROUTES[i % 4], rng.uniform(0, 0.1), rng.choice(["fin", "rst"]))
+        streams.close()
+
+    lines = gateway.heard(leave_early, 150)[1]
     took = time.monotonic() - start
     gateway.corral.wait_idle(10)
     slots_back = time.monotonic() - start - took
@@ -91,29 +135,40 @@ def test_200_early_aborts_leave_nothing(ollama, gateway):
     found = {phase: count - cancels_before.get(phase, 0)
              for phase, count in cancels(gateway).items() if count > cancels_before.get(phase, 0)}
     again = chat_works(gateway)
-    stand.note("200 early aborts through corral in %.0f s, by phase %s: Ollama %d descriptors before, "
-               "%d after; corral %d before, %d after; slots back after %.1f s; next chat %.2f s" % (
-                   took, found, before, after, own_before, own_after, slots_back, again))
+    stand.note("200 early aborts through corral (%s) in %.0f s, %d seen, by phase %s: Ollama %d "
+               "descriptors before, %d after; corral %d before, %d after; slots back after %.1f s; "
+               "next chat %.2f s" % (
+                   protocol, took, gone(lines, protocol), found, before, after, own_before,
+                   own_after, slots_back, again))
     # Nearly all were on their way to the replica; a few left before corral had read them.
     assert found.get("first_byte", 0) + found.get("stream", 0) >= 150, found
+    assert gone(lines, protocol) >= 150 and len({x["protocol"] for x in lines}) == 1, lines
     assert after <= before, (before, after)
     assert own_after <= own_before + 2, (own_before, own_after)
 
 
-def test_a_burst_of_aborts_waits_nowhere(ollama, gateway):
-    """40 at once for one slot: those in the queue leave without ever reaching Ollama."""
+def burst(gateway, protocol):
+    """40 at once for one slot, the last of them leaves after half a second."""
+    if protocol == "h1":
+        harness.together(40, lambda i: abort(gateway, ROUTES[i % 4], 0.05 + 0.01 * i, "fin"))
+        return
+    streams, start = Streams(gateway), time.monotonic()
+    for i, stream in enumerate([streams.begin(ROUTES[i % 4]) for i in range(40)]):
+        streams.leave(stream, start + 0.05 + 0.01 * i)
+    streams.close()
+
+
+@pytest.mark.parametrize("protocol", stand.PROTOCOLS)
+def test_a_burst_of_aborts_waits_nowhere(ollama, gateway, protocol):
+    """Those in the queue leave without ever reaching Ollama."""
     chat_works(gateway)
     before = ollama.fds()
-
-    def leave(i):
-        abort(gateway, ROUTES[i % 4], 0.05 + 0.01 * i, "fin")
-
-    harness.together(40, leave)
+    burst(gateway, protocol)
     left = time.monotonic()
     harness.wait_for(lambda: gateway.corral.waiting() == 0, 2, "an empty queue")
     gateway.corral.wait_idle(10)
     after = quiet(ollama.fds, before, SETTLE)
-    stand.note("40 aborts at once: idle again after %.1f s; Ollama %d descriptors before, %d after" % (
-        time.monotonic() - left, before, after))
+    stand.note("40 aborts at once (%s): idle again after %.1f s; Ollama %d descriptors before, %d after" % (
+        protocol, time.monotonic() - left, before, after))
     assert after <= before, (before, after)
     chat_works(gateway)
