@@ -1,5 +1,5 @@
 // @anthropic-ai/sdk, as a user writes it.
-import { http, load, pieces, run, together, told } from './sdk_run.mjs';
+import { http, leave, load, pieces, run, together, told } from './sdk_run.mjs';
 const Anthropic = load('@anthropic-ai/sdk').default;
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
@@ -33,6 +33,8 @@ await run({
   '401 stream': () => stream('wrong'), '401 list': () => models('wrong'),
   '403 model': () => chat('other'), '403 jwt': () => chat('jwt_other'), '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+  leave: async () => leave(await client('key').messages.create(
+    { model: told.model, messages, max_tokens: 400, stream: true })),
   'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {
   'anthropic.AuthenticationError': Anthropic.AuthenticationError,

@@ -30,6 +30,15 @@ def stream(credential="key"):
     return dict(found, tokens=last.usage.output_tokens, done=last.stop_reason is not None)
 
 
+def leave():
+    made = client("key")
+
+    def texts():
+        with made.messages.stream(model=told["model"], messages=SAY, max_tokens=400) as events:
+            yield from events.text_stream
+    return sdk_run.leave(texts(), made)
+
+
 def together():
     more = {"http_client": DefaultAsyncHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
     made = AsyncAnthropic(base_url=told["base"], auth_token=told["key"], **more)
@@ -58,5 +67,5 @@ sdk_run.run({
     "403 model": lambda: chat("other"), "403 jwt": lambda: chat("jwt_other"),
     "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
-    "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
+    "leave": leave, "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
 })

@@ -1,5 +1,5 @@
 // ollama-js, as a user writes it.
-import { http, load, pieces, run, together, told } from './sdk_run.mjs';
+import { http, leave, load, pieces, run, together, told } from './sdk_run.mjs';
 const { Ollama } = load('ollama');
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
@@ -44,5 +44,7 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+  leave: async () => leave(await client('key').chat(
+    { model: told.model, messages, options: { num_predict: 400 }, stream: true })),
   'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {});

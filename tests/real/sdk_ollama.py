@@ -1,5 +1,6 @@
 """ollama-python, as a user writes it."""
 
+import contextlib
 import functools
 
 import sdk_run
@@ -36,6 +37,16 @@ def stream(credential="key"):
             yield part.message.content
     found = sdk_run.pieces(texts())
     return dict(found, tokens=last[0].eval_count, done=last[0].done)
+
+
+def leave():
+    made = client("key")
+
+    def texts():
+        with contextlib.closing(made.chat(model=told["model"], messages=SAY, stream=True,
+                                          options={"num_predict": 400})) as parts:
+            yield from (part.message.content for part in parts)
+    return sdk_run.leave(texts(), made)
 
 
 def together():
@@ -79,5 +90,5 @@ sdk_run.run({
     "403 model": lambda: chat("other"), "403 verb": lambda: embed("narrow"),
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
-    "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
+    "leave": leave, "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
 })

@@ -1,5 +1,5 @@
 // openai-node, as a user writes it.
-import { http, load, pieces, run, together, told } from './sdk_run.mjs';
+import { http, leave, load, pieces, run, together, told } from './sdk_run.mjs';
 const OpenAI = load('openai').default;
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
@@ -60,6 +60,8 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'), '404 retrieve': () => client('key').models.retrieve('missing'),
+  leave: async () => leave(await client('key').chat.completions.create(
+    { model: told.model, messages, max_tokens: 400, stream: true })),
   'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {
   'openai.AuthenticationError': OpenAI.AuthenticationError,

@@ -37,6 +37,16 @@ def stream(credential="key", usage=True):
     return dict(found, tokens=counted[0] if counted else None, done=True)
 
 
+def leave():
+    made = client("key")
+
+    def texts():
+        with made.chat.completions.create(model=told["model"], messages=SAY, max_tokens=400,
+                                          stream=True) as parts:
+            yield from (part.choices[0].delta.content for part in parts if part.choices)
+    return sdk_run.leave(texts(), made)
+
+
 def together():
     more = {"http_client": DefaultAsyncHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
     made = AsyncOpenAI(base_url=told["base"] + "/v1", api_key=told["key"], **more)
@@ -92,5 +102,5 @@ sdk_run.run({
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
     "404 retrieve": lambda: client("key").models.retrieve("missing"),
-    "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
+    "leave": leave, "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
 })

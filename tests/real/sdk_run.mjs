@@ -46,6 +46,16 @@ export async function pieces(parts, textOf) {
   return { text, pieces: count, spread_s: (last - first) / 1000 };
 }
 
+/** Break off after five pieces, but stay. */
+export async function leave(parts) {
+  let count = 0;
+  for await (const part of parts) if (++count === 5) break;
+  parts.abort?.(); // ollama-js goes on otherwise
+  const left = Date.now() / 1000;
+  await new Promise((done) => setTimeout(done, 3000));
+  return { left };
+}
+
 /** One, then four at once. */
 export async function together(work) {
   const first = await work();

@@ -25,6 +25,19 @@ def pieces(texts):
     return {"text": text, "pieces": len(times), "spread_s": round(times[-1] - times[0], 3)}
 
 
+def leave(texts, client):
+    """Break off after five pieces, but stay."""
+    for count, _ in enumerate(piece for piece in texts if piece):
+        if count == 4:
+            break
+    texts.close()
+    if HTTP2:
+        client.close()  # httpx resets no stream
+    left = time.time()
+    time.sleep(3)
+    return {"left": left}
+
+
 def together(work):
     """One, then four at once, by a client for asyncio: threads must not share one of HTTP/2."""
     async def answers():

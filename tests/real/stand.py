@@ -1,6 +1,7 @@
 """The real things under test: each on ports of its own, ended by its own process id."""
 
 import base64
+import calendar
 import datetime
 import ipaddress
 import json
@@ -48,7 +49,8 @@ def clean_env(**more):
 def seconds(line):
     """When a line of the log was written."""
     stamp = line["time"]
-    return time.mktime(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S")) + float("0" + stamp[19:-1])
+    whole = calendar.timegm(time.strptime(stamp[:19], "%Y-%m-%dT%H:%M:%S"))
+    return whole + float("0" + stamp[19:-1])
 
 
 def fds(pid):

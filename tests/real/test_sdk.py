@@ -95,6 +95,22 @@ def test_protocol(client, protocol, gateway, tmp_path):
     assert 0 < opened < len(heard) if protocol == "h2" else opened == 0, opened
 
 
+@pytest.mark.parametrize("client, protocol", WAYS, ids=NAMES)
+def test_a_client_that_leaves_is_seen(client, protocol, gateway, tmp_path):
+    """It breaks off a stream and lives on: the replica is free at once, and works for the next."""
+    done, heard = gateway.heard(
+        lambda: start(client, protocol, gateway, tmp_path, ONLY="leave"), 1)
+    found = json.loads(done.stdout)
+    assert "raised" not in found, found
+    assert [(x["protocol"], x["reason"]) for x in heard] == [
+        (stand.PROTOCOLS[protocol], "client_gone")], heard
+    late = stand.seconds(heard[0]) - found["left"]
+    stand.note("%-13s %s left a stream after %d chunks: seen after %.2f s" % (
+        client, protocol, heard[0]["chunks"], late))
+    assert late < 2, heard
+    gateway.corral.wait_idle()
+
+
 @pytest.mark.parametrize("client", CLIENTS)
 def test_streams_share_a_connection(client, gateway, tmp_path):
     """Four at once run side by side in the connection that the first one opened."""
