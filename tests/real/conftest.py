@@ -16,7 +16,7 @@ TENANTS = {
     "narrow": {"verbs": ["chat", "list"], "models": ["tiny*"]},  # one verb, one model
     "elsewhere": {"models": ["embed*"]},  # all verbs, but not the model that chats
     "webui": {},
-    "limited": {"limits": [{"name": "rpm", "requests": 1, "window_s": 4}]},
+    "limited": {"limits": [{"name": "rpm", "requests": 1, "window_s": 8}]},
     "budget": {"limits": [{"name": "daily", "tokens": 60, "calendar": "day"}]},
 }
 

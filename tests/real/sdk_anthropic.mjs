@@ -33,12 +33,14 @@ await run({
   '401 stream': () => stream('wrong'), '401 list': () => models('wrong'),
   '403 model': () => chat('other'), '403 jwt': () => chat('jwt_other'), '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
-  leave: async () => leave(await client('key').messages.create(
-    { model: told.model, messages, max_tokens: 400, stream: true })),
-  'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
 }, {
   'anthropic.AuthenticationError': Anthropic.AuthenticationError,
   'anthropic.PermissionDeniedError': Anthropic.PermissionDeniedError,
   'anthropic.NotFoundError': Anthropic.NotFoundError,
   'anthropic.RateLimitError': Anthropic.RateLimitError,
+}, {
+  leave: async () => leave(await client('key').messages.create(
+    { model: told.model, messages, max_tokens: 400, stream: true })),
+  'limited chats': async () => [await chat('limited'), await chat('limited')][1],
+  'budget chat': () => chat('budget'),
 });

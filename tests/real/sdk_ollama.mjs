@@ -44,7 +44,9 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+}, {}, {
   leave: async () => leave(await client('key').chat(
     { model: told.model, messages, options: { num_predict: 400 }, stream: true })),
-  'limited chat': () => chat('limited'), 'budget chat': () => chat('budget'),
-}, {});
+  'limited chats': async () => [await chat('limited'), await chat('limited')][1],
+  'budget chat': () => chat('budget'),
+});

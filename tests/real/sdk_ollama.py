@@ -90,5 +90,7 @@ sdk_run.run({
     "403 model": lambda: chat("other"), "403 verb": lambda: embed("narrow"),
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
-    "leave": leave, "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
+}, alone={
+    "leave": leave, "limited chats": lambda: [chat("limited"), chat("limited")][1],
+    "budget chat": lambda: chat("budget"),
 })

@@ -102,5 +102,7 @@ sdk_run.run({
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
     "404 retrieve": lambda: client("key").models.retrieve("missing"),
-    "leave": leave, "limited chat": lambda: chat("limited"), "budget chat": lambda: chat("budget"),
+}, alone={
+    "leave": leave, "limited chats": lambda: [chat("limited"), chat("limited")][1],
+    "budget chat": lambda: chat("budget"),
 })
