@@ -98,11 +98,25 @@ static bool is_not_blank(unsigned char c)
     return c != ' ' && c != '\n' && c != '\r' && c != '\t';
 }
 
-/* Mostly there is none; but a body may be megabytes of nothing else. */
+/* A body may be megabytes of nothing else. */
+NO_INLINE static void skip_blanks(struct checker *c)
+{
+    c->at += lane_find(slice_from(c->text, c->at), not_blank, is_not_blank);
+}
+
+static bool at_blank(const struct checker *c)
+{
+    return c->at < c->text.len && !is_not_blank((unsigned char)c->text.ptr[c->at]);
+}
+
+/* Mostly there is none, or one. */
 static void skip_space(struct checker *c)
 {
-    if (c->at < c->text.len && !is_not_blank((unsigned char)c->text.ptr[c->at])) {
-        c->at += lane_find(slice_from(c->text, c->at), not_blank, is_not_blank);
+    if (at_blank(c)) {
+        c->at++;
+        if (at_blank(c)) {
+            skip_blanks(c);
+        }
     }
 }
 
