@@ -153,7 +153,7 @@ static enum corral_err read_request_line(struct slice line, bool is_tls, struct 
 {
     struct slice rest = line;
 
-    if (line.len > 0 && !http_is_token_char((unsigned char)line.ptr[0])) {
+    if (line.ptr != NULL && line.len > 0 && !http_is_token_char((unsigned char)line.ptr[0])) {
         return CE_HTTP_LINE; /* also of a line that is not whole: check_first_line */
     }
     if (line.len > HTTP_MAX_LINE_BYTES) {
