@@ -67,15 +67,17 @@ enum corral_err h1_scan_head(struct h1_scan *scan, struct slice bytes, size_t *o
 {
     while (scan->scanned < bytes.len) {
         struct slice rest = slice_from(bytes, scan->scanned);
-        size_t len = line_len(rest);
+        size_t len = scan->clean + line_len(slice_from(rest, scan->clean));
 
+        scan->clean = (uint32_t)len;
         if (len + 1 >= rest.len && !slice_ends_with(rest, SLICE_LITERAL("\n"))) {
             break;
         }
         if (rest.ptr[len] != '\r' || rest.ptr[len + 1] != '\n') {
             return CE_HTTP_LINE_END;
         }
-        scan->scanned += len + 2;
+        scan->scanned += (uint32_t)len + 2;
+        scan->clean = 0;
         if (len == 0 && scan->lines > 0) {
             *out_len = scan->scanned;
             return scan->scanned > HTTP_MAX_HEAD_BYTES ? CE_HTTP_HEAD_TOO_LARGE : CE_OK;

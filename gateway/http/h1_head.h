@@ -15,8 +15,9 @@
 
 /** Where the search for the end of a head stands; zero before the first byte. */
 struct h1_scan {
-    size_t scanned; /* bytes known to hold no end of head and no wrong line end */
-    size_t lines;
+    uint32_t scanned; /* bytes of whole lines: no end of head, no wrong line end */
+    uint32_t clean;   /* bytes of the line behind them that have no CR and no LF */
+    uint32_t lines;
 };
 
 /**

@@ -402,6 +402,8 @@ static Suite *base_suite(void)
     Suite *suite = suite_create("base");
     TCase *tc = tcase_create("base");
 
+    tcase_set_timeout(tc, 60);
+
     tcase_add_test(tc, numbers_are_digits_only);
     tcase_add_test(tc, buffers_stop_at_their_maximum);
     tcase_add_test(tc, json_text_is_escaped);

@@ -472,6 +472,8 @@ static Suite *h1_suite(void)
     Suite *suite = suite_create("http");
     TCase *tc = tcase_create("h1");
 
+    tcase_set_timeout(tc, 60);
+
     tcase_add_loop_test(tc, heads_are_read_strictly, 0, (int)ARRAY_LEN(heads));
     tcase_add_test(tc, nul_in_a_value_is_refused);
     tcase_add_test(tc, limits_hold_at_their_edges);

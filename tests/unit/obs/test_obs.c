@@ -240,6 +240,8 @@ static Suite *obs_suite(void)
     Suite *suite = suite_create("obs");
     TCase *tc = tcase_create("obs");
 
+    tcase_set_timeout(tc, 60);
+
     tcase_add_test(tc, lines_are_json_and_escaped);
     tcase_add_test(tc, what_does_not_fit_is_left_out);
     tcase_add_test(tc, one_byte_is_found_anywhere);

@@ -205,6 +205,8 @@ static Suite *watch_suite(void)
     Suite *suite = suite_create("ollama_watch");
     TCase *tc = tcase_create("watch");
 
+    tcase_set_timeout(tc, 60);
+
     tcase_add_unchecked_fixture(tc, build_index, NULL);
 
     tcase_add_test(tc, values_are_found_however_split);
