@@ -62,9 +62,15 @@ def user_us(pids):
     return sum(int((task / "stat").read_text().rsplit(")", 1)[1].split()[11]) for task in tasks(pids)) * TICK_US
 
 
-def pss_kib(pids):
-    return sum(int(re.search(r"^Pss:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M).group(1))
-               for pid in pids)
+def pss_kib(pids, kinds=("Pss",)):
+    """Proportional set size: all of it, or of some kinds."""
+    return sum(int(re.search(rf"^{kind}:\s+(\d+)", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M).group(1))
+               for pid in pids for kind in kinds)
+
+
+def written_kib(pids):
+    """Without the pages of files, which a kernel short of nothing else takes back as it likes."""
+    return pss_kib(pids, ("Pss_Anon", "Pss_Shmem"))
 
 
 def children(pid):
