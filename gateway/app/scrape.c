@@ -90,38 +90,34 @@ static void each_row(void *arg, const struct ledger_row_view *row)
     put_row(s, row, "free", slots > row->in_flight ? slots - row->in_flight : 0);
 }
 
+/* A series of one tenant; `more`: labels behind its name. */
+static void put_of_tenant(struct scrape *s, const char *series, uint32_t tenant, const char *more,
+                          uint64_t value)
+{
+    struct slice name = intern_name(s->app->house.tenants, tenant);
+
+    if (s->err == CE_OK && tenant != INTERN_OTHER) {
+        s->err = buf_printf(s->out, "%s{tenant=\"%.*s\"%s} %llu\n", series, SLICE_ARG(name), more,
+                            (unsigned long long)value);
+    }
+}
+
 static void each_tenant(void *arg, const struct ledger_tenant_view *t)
 {
-    struct scrape *s = arg;
-    struct slice name = intern_name(s->app->house.tenants, t->tenant);
-
-    if (s->err == CE_OK && t->tenant != INTERN_OTHER) {
-        s->err =
-            buf_printf(s->out, "corral_queue_waiting{tenant=\"%.*s\",class=\"interactive\"} %u\n",
-                       SLICE_ARG(name), t->waiting);
-    }
+    put_of_tenant(arg, "corral_queue_waiting", t->tenant, ",class=\"interactive\"", t->waiting);
 }
 
 static void each_service(void *arg, const struct ledger_tenant_view *t)
 {
-    struct scrape *s = arg;
-    struct slice name = intern_name(s->app->house.tenants, t->tenant);
-
-    if (s->err == CE_OK && t->tenant != INTERN_OTHER) {
-        s->err = buf_printf(s->out, "corral_service_units_total{tenant=\"%.*s\"} %llu\n",
-                            SLICE_ARG(name), (unsigned long long)t->service);
-    }
+    put_of_tenant(arg, "corral_service_units_total", t->tenant, "", t->service);
 }
 
 static void each_bodies(void *arg, const struct ledger_tenant_view *t)
 {
     struct scrape *s = arg;
-    struct slice name = intern_name(s->app->house.tenants, t->tenant);
 
-    if (s->err == CE_OK && t->tenant != INTERN_OTHER) {
-        s->err = buf_printf(s->out, "corral_body_bytes{tenant=\"%.*s\"} %zu\n", SLICE_ARG(name),
-                            body_budget_held(&s->app->house.bodies, t->tenant));
-    }
+    put_of_tenant(s, "corral_body_bytes", t->tenant, "",
+                  body_budget_held(&s->app->house.bodies, t->tenant));
 }
 
 static void head(struct scrape *s, const char *name, const char *kind, const char *help)

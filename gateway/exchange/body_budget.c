@@ -54,9 +54,6 @@ enum corral_err body_budget_take(struct body_budget *b, uint32_t tenant, size_t 
 
 void body_budget_give(struct body_budget *b, uint32_t tenant, size_t bytes)
 {
-    if (bytes == 0) {
-        return;
-    }
     size_t before = atomic_fetch_sub_explicit(&b->tenants[tenant], bytes, memory_order_relaxed);
 
     assert(before >= bytes);

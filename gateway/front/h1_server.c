@@ -213,7 +213,6 @@ static void on_client_closed(struct conn *c, enum corral_err why)
     if (ex != NULL) {
         exchange_client_gone(ex, why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
     }
-    deadline_cancel(&server_of(h)->deadline);
     server_end(server_of(h), why);
 }
 
@@ -227,18 +226,18 @@ static const struct conn_events server_events = {
 
 static void on_deadline(struct deadline *d)
 {
-    struct h1_server *h = &CONTAINER_OF(d, struct server, deadline)->h1;
+    struct server *s = CONTAINER_OF(d, struct server, deadline);
+    struct h1_server *h = &s->h1;
 
     switch (h->state) {
     case H1_HEAD:
         refuse(h, CE_HEAD_TIMEOUT);
         break;
     case H1_BUSY:
-        if (server_has_stalled(server_of(h), &h->stall, server_of(h)->conn->bytes_out)) {
-            conn_close(server_of(h)->conn, CE_CLIENT_STALLED);
-        } else if (conn_kept(server_of(h)->conn) >= HTTP_MAX_HEAD_BYTES &&
-                   conn_peer_gone(server_of(h)->conn)) {
-            conn_close(server_of(h)->conn, CE_CLIENT_GONE);
+        if (server_has_stalled(s, &h->stall, s->conn->bytes_out)) {
+            conn_close(s->conn, CE_CLIENT_STALLED);
+        } else if (conn_kept(s->conn) >= HTTP_MAX_HEAD_BYTES && conn_peer_gone(s->conn)) {
+            conn_close(s->conn, CE_CLIENT_GONE);
         } else {
             set_deadline(h, BUSY_TICK_MS);
         }
@@ -246,7 +245,7 @@ static void on_deadline(struct deadline *d)
     case H1_IDLE:
     case H1_BODY:
     case H1_CLOSING:
-        conn_finish(server_of(h)->conn);
+        conn_finish(s->conn);
         break;
     }
 }

@@ -32,12 +32,6 @@ static enum corral_err long_line(struct slice line)
 
 static enum corral_err check_unfinished(struct slice bytes, const struct h1_scan *scan)
 {
-    struct slice tail = slice_from(bytes, scan->scanned);
-    size_t cr = slice_find(tail, '\r');
-
-    if (tail.len > 0 && cr + 1 < tail.len) {
-        return CE_HTTP_LINE_END;
-    }
     struct slice line = skip_empty_line(bytes);
     size_t may_end = slice_ends_with(bytes, SLICE_LITERAL("\r")) ? 1 : 0;
 

@@ -5,6 +5,7 @@
 #include "base/utf8.h"
 #include "base/word.h"
 #include "ollama/scan_notes.h"
+#include "ollama/scan_space.h"
 
 enum {
     SET_FIRST = 64,
@@ -88,36 +89,9 @@ static int peek(const struct checker *c)
     return byte_at(c, c->at);
 }
 
-static lane not_blank(lane l)
-{
-    return ~(lane_equal(l, ' ') | lane_equal(l, '\n') | lane_equal(l, '\r') | lane_equal(l, '\t'));
-}
-
-static bool is_not_blank(unsigned char c)
-{
-    return c != ' ' && c != '\n' && c != '\r' && c != '\t';
-}
-
-/* A body may be megabytes of nothing else. */
-NO_INLINE static void skip_blanks(struct checker *c)
-{
-    c->at += lane_find(slice_from(c->text, c->at), not_blank, is_not_blank);
-}
-
-static bool at_blank(const struct checker *c)
-{
-    return c->at < c->text.len && !is_not_blank((unsigned char)c->text.ptr[c->at]);
-}
-
-/* Mostly there is none, or one. */
 static void skip_space(struct checker *c)
 {
-    if (at_blank(c)) {
-        c->at++;
-        if (at_blank(c)) {
-            skip_blanks(c);
-        }
-    }
+    c->at = scan_skip_space(c->text, c->at);
 }
 
 static int hex_value(int c)

@@ -1,20 +1,8 @@
 #include "base/utf8.h"
 #include "ollama/scan.h"
+#include "ollama/scan_space.h"
 
 enum { CHAR_BYTES = 4 };
-
-static bool is_space(char b)
-{
-    return b == ' ' || b == '\n' || b == '\r' || b == '\t';
-}
-
-static size_t skip_space(struct slice text, size_t at)
-{
-    while (at < text.len && is_space(text.ptr[at])) {
-        at++;
-    }
-    return at;
-}
 
 /* From an opening quote to behind the closing one, or to the end of the text. */
 static size_t skip_string(struct slice text, size_t at)
@@ -72,8 +60,8 @@ static size_t skip_container(struct slice text, size_t at)
 
 static size_t skip_literal(struct slice text, size_t at)
 {
-    while (at < text.len && !is_space(text.ptr[at]) && text.ptr[at] != ',' && text.ptr[at] != '}' &&
-           text.ptr[at] != ']') {
+    while (at < text.len && !scan_is_blank((unsigned char)text.ptr[at]) && text.ptr[at] != ',' &&
+           text.ptr[at] != '}' && text.ptr[at] != ']') {
         at++;
     }
     return at;
@@ -124,7 +112,7 @@ static size_t read_value(struct slice text, size_t at, struct scan_value *out)
 struct scan_value scan_root(struct slice text)
 {
     struct scan_value root = {.kind = SCAN_NULL};
-    size_t at = skip_space(text, 0);
+    size_t at = scan_skip_space(text, 0);
 
     if (at < text.len) {
         read_value(text, at, &root);
@@ -178,11 +166,11 @@ static bool read_key(struct scan_cursor *c, struct scan_value *out)
 
     out->key_offset = c->at;
     out->key = slice_of(c->text.ptr + c->at + 1, end - c->at >= 2 ? end - c->at - 2 : 0);
-    end = skip_space(c->text, end);
+    end = scan_skip_space(c->text, end);
     if (end >= c->text.len || c->text.ptr[end] != ':') {
         return false;
     }
-    c->at = skip_space(c->text, end + 1);
+    c->at = scan_skip_space(c->text, end + 1);
     return c->at < c->text.len;
 }
 
@@ -196,9 +184,9 @@ static bool next_walked(struct scan_cursor *c, struct scan_value *out)
 {
     struct scan_value v = {0};
 
-    c->at = skip_space(c->text, c->at);
+    c->at = scan_skip_space(c->text, c->at);
     if (c->started && c->at < c->text.len && c->text.ptr[c->at] == ',') {
-        c->at = skip_space(c->text, c->at + 1);
+        c->at = scan_skip_space(c->text, c->at + 1);
     }
     c->started = true;
     if (c->at >= c->text.len || (c->in_object && !read_key(c, &v))) {
