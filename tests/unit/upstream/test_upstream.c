@@ -193,6 +193,36 @@ START_TEST(a_refused_port_is_a_connect_failure)
 }
 END_TEST
 
+/* Two names of one address: a request tells the one that it was meant for. */
+START_TEST(a_call_has_the_host_of_its_replica)
+{
+    static const char *const hosts[] = {"a.test:1", "b.test:1", "a.test:1"};
+    struct seen s = {.worker = make_worker()};
+    struct replica r = {0};
+    struct call *made[ARRAY_LEN(hosts)];
+    int fd;
+
+    ck_assert_int_eq(net_address_parse(slice_str("127.0.0.1:0"), &r.address), CE_OK);
+    ck_assert_int_eq(listener_open(&r.address, &fd), CE_OK);
+    listener_local_address(fd, &r.address);
+    struct pool *pool = pool_create(s.worker, 500);
+
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        snprintf(r.host, sizeof(r.host), "%s", hosts[i]);
+        made[i] = call_start(pool, &r, &events, &s);
+        ck_assert_ptr_nonnull(made[i]);
+        ck_assert(!call_is_open(made[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
+        ck_assert(slice_eq_str(call_host(made[i]), hosts[i]));
+    }
+    pool_destroy(pool);
+    close(fd);
+    worker_reap_all(s.worker);
+    worker_destroy(s.worker);
+}
+END_TEST
+
 START_TEST(names_resolve_in_the_helper)
 {
     struct worker *w = make_worker();
@@ -242,6 +272,7 @@ static Suite *upstream_suite(void)
     tcase_add_loop_test(tc, answers_end_or_fail_for_a_reason, 0, (int)ARRAY_LEN(calls));
     tcase_add_test(tc, interim_floods_end);
     tcase_add_test(tc, a_refused_port_is_a_connect_failure);
+    tcase_add_test(tc, a_call_has_the_host_of_its_replica);
     tcase_add_test(tc, names_resolve_in_the_helper);
     tcase_add_test(tc, views_live_as_long_as_their_readers);
     suite_add_tcase(suite, tc);
