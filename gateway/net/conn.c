@@ -348,7 +348,7 @@ static void handshake_step(struct conn *c)
 
 static void drop_lingering(struct conn *c)
 {
-    ssize_t n = read(c->fd, c->worker->scratch, WORKER_SCRATCH_BYTES);
+    ssize_t n = recv(c->fd, c->worker->scratch, WORKER_SCRATCH_BYTES, 0);
 
     if (n > 0) {
         c->lingered_bytes += (uint32_t)n;

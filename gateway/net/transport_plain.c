@@ -35,7 +35,7 @@ static enum io_result plain_read(struct conn *c, char *out, size_t capacity, siz
     ssize_t n;
 
     do {
-        n = read(c->fd, out, capacity);
+        n = recv(c->fd, out, capacity, 0); /* read() takes a longer way to the same */
     } while (n < 0 && errno == EINTR);
     if (n < 0) {
         return errno == EAGAIN || errno == EWOULDBLOCK ? IO_AGAIN : IO_BROKEN;

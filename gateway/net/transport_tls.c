@@ -9,10 +9,28 @@
 #include "net/transport.h"
 
 /*
- * Records that OpenSSL writes go through a BIO of ours into the worker's flat cipher buffer, and
- * from there to the socket in one send. The buffer belongs to one connection at a time: whoever
- * lets OpenSSL write calls ship() before returning to the loop.
+ * OpenSSL reads and writes through a BIO of ours. What it reads comes from the socket. Records that
+ * it writes go into the worker's flat cipher buffer, and from there to the socket in one send. The
+ * buffer belongs to one connection at a time: whoever lets OpenSSL write calls ship() before
+ * returning to the loop.
  */
+static int cipher_read(BIO *bio, char *bytes, int len)
+{
+    struct conn *c = BIO_get_data(bio);
+    ssize_t n;
+
+    do {
+        n = recv(c->fd, bytes, (size_t)len, 0);
+    } while (n < 0 && errno == EINTR);
+    BIO_clear_retry_flags(bio);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        BIO_set_retry_read(bio);
+    } else if (n == 0) {
+        BIO_set_flags(bio, BIO_FLAGS_IN_EOF);
+    }
+    return (int)n;
+}
+
 static int cipher_write(BIO *bio, const char *bytes, int len)
 {
     struct conn *c = BIO_get_data(bio);
@@ -30,6 +48,9 @@ static int cipher_write(BIO *bio, const char *bytes, int len)
 
 static long cipher_ctrl(BIO *bio, int command, long number, void *pointer)
 {
+    if (command == BIO_CTRL_EOF) {
+        return BIO_test_flags(bio, BIO_FLAGS_IN_EOF) != 0;
+    }
     return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
@@ -42,6 +63,7 @@ static void make_method(void)
     if (method == NULL) {
         mem_exhausted();
     }
+    BIO_meth_set_read(method, cipher_read);
     BIO_meth_set_write(method, cipher_write);
     BIO_meth_set_ctrl(method, cipher_ctrl);
 }
@@ -214,16 +236,15 @@ static void on_message(int write, int version, int type, const void *bytes, size
 static void start(struct conn *c, SSL_CTX *ssl)
 {
     pthread_once(&method_once, make_method);
-    BIO *in = BIO_new_socket(c->fd, BIO_NOCLOSE);
-    BIO *out = BIO_new(method);
+    BIO *bio = BIO_new(method);
 
     c->ssl = SSL_new(ssl);
-    if (in == NULL || out == NULL || c->ssl == NULL) {
+    if (bio == NULL || c->ssl == NULL) {
         mem_exhausted();
     }
-    BIO_set_data(out, c);
-    BIO_set_init(out, 1);
-    SSL_set_bio(c->ssl, in, out);
+    BIO_set_data(bio, c);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(c->ssl, bio, bio);
     SSL_set_msg_callback(c->ssl, on_message);
     SSL_set_msg_callback_arg(c->ssl, c);
     SSL_set_app_data(c->ssl, c);
