@@ -34,7 +34,9 @@ struct checker {
     uint64_t first_slots[SET_FIRST];
     struct arena *arena;
     struct noting noting;
-    struct scan_note key; /* of the member to come */
+    uint32_t key_offset; /* of the member to come */
+    uint32_t key_len;
+    bool key_folded;
 };
 
 static void set_place(struct key_set *set, uint64_t hash)
@@ -307,17 +309,20 @@ static enum corral_err check_word(struct checker *c, const char *word)
 /* A value begins here: its note, or 0. */
 static uint32_t note_here(struct checker *c, char first_byte)
 {
-    struct scan_note note = {.key_offset = (uint32_t)c->at};
+    uint32_t number = note_value(&c->noting, c->depth);
 
-    if (c->noting.notes == NULL) {
-        return 0;
+    if (number != 0) {
+        struct scan_note *note = &c->noting.notes->at[number];
+        bool has_key = c->depth > 0 && c->in_object[c->depth];
+
+        /* Member by member: a struct that is copied whole waits for its parts to be stored. */
+        note->key_offset = has_key ? c->key_offset : (uint32_t)c->at;
+        note->key_len = has_key ? c->key_len : 0;
+        note->key_folded = has_key && c->key_folded;
+        note->kind = (uint8_t)scan_kind_of(first_byte);
+        note->offset = (uint32_t)c->at;
     }
-    if (c->depth > 0 && c->in_object[c->depth]) {
-        note = c->key;
-    }
-    note.kind = (uint8_t)scan_kind_of(first_byte);
-    note.offset = (uint32_t)c->at;
-    return note_value(&c->noting, c->depth, &note);
+    return number;
 }
 
 static enum corral_err open_container(struct checker *c, bool object, uint32_t note)
@@ -410,9 +415,9 @@ static enum corral_err check_unique(struct checker *c, struct slice key)
     if (key.len > SCAN_KEY_BYTES_MAX || c->set.count == c->keys_max) {
         return CE_JSON_KEYS;
     }
-    c->key = (struct scan_note){.key_offset = (uint32_t)(key.ptr - c->text.ptr - 1),
-                                .key_len = (uint32_t)key.len,
-                                .key_folded = is_itself};
+    c->key_offset = (uint32_t)(key.ptr - c->text.ptr - 1);
+    c->key_len = (uint32_t)key.len;
+    c->key_folded = is_itself;
     if (!is_itself) {
         key = slice_of(folded, scan_key_fold(key, folded, sizeof(folded)));
     }

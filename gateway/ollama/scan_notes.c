@@ -7,7 +7,7 @@ static void nothing_inside(struct noting *n, size_t depth)
     n->notes->at[n->holder[depth]].first = 0;
 }
 
-uint32_t note_value(struct noting *n, size_t depth, const struct scan_note *value)
+uint32_t note_value(struct noting *n, size_t depth)
 {
     if (n->notes == NULL || depth > NOTE_LEVELS || (depth > 0 && !n->whole[depth])) {
         return 0;
@@ -18,7 +18,9 @@ uint32_t note_value(struct noting *n, size_t depth, const struct scan_note *valu
     }
     uint32_t number = ++n->notes->count;
 
-    n->notes->at[number] = *value;
+    n->notes->at[number].len = 0;
+    n->notes->at[number].first = 0;
+    n->notes->at[number].next = 0;
     if (depth > 0 && n->last[depth] == 0) {
         n->notes->at[n->holder[depth]].first = number;
     } else if (depth > 0) {

@@ -20,8 +20,8 @@ struct noting {
     bool whole[NOTE_LEVELS + 2];      /* and all of it is noted */
 };
 
-/** A value begins: what its note shall tell, but for its end. Returns the note's number, or 0. */
-uint32_t note_value(struct noting *n, size_t depth, const struct scan_note *value);
+/** A value begins: its note's number, or 0. The caller tells the note its key, kind and offset. */
+uint32_t note_value(struct noting *n, size_t depth);
 
 /** A container was opened, and is `depth` deep inside. */
 void note_open(struct noting *n, size_t depth, uint32_t number);
