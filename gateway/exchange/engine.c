@@ -25,6 +25,7 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->view = replica_board_get(&h->board);
     e->view_version = atomic_load_explicit(&h->board.version, memory_order_acquire);
     list_init(&e->exchanges);
+    list_init(&e->spares);
     e->id_seed = rand_u64();
     e->scratch = xrealloc(NULL, ENGINE_SCRATCH_BYTES);
     return e;
@@ -36,6 +37,10 @@ void engine_destroy(struct engine *e)
         return;
     }
     assert(list_empty(&e->exchanges));
+    worker_reap_all(e->worker);
+    while (!list_empty(&e->spares)) {
+        free(CONTAINER_OF(list_pop_front(&e->spares), struct exchange, of_engine));
+    }
     pool_destroy(e->pool);
     auth_cache_destroy(e->tokens);
     metrics_table_destroy(e->metrics);

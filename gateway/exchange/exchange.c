@@ -39,7 +39,27 @@ static void destroy_reaped(struct reapable *r)
     stream_finish(&ex->stream);
     snapshot_unref(ex->snapshot);
     arena_finish(&ex->arena);
-    free(ex);
+    if (ex->engine->spare_count < MEM_SPARES) {
+        ex->engine->spare_count++;
+        list_push_front(&ex->engine->spares, &ex->of_engine);
+    } else {
+        free(ex);
+    }
+}
+
+/* Too large for what malloc keeps at hand. `room` is the arena's, which clears what it gives. */
+static struct exchange *take_spare(struct engine *e)
+{
+    struct list *link = list_pop_front(&e->spares);
+    struct exchange *ex;
+
+    if (link != NULL) {
+        e->spare_count--;
+        ex = CONTAINER_OF(link, struct exchange, of_engine);
+    } else {
+        ex = xrealloc(NULL, sizeof(*ex));
+    }
+    return memset(ex, 0, offsetof(struct exchange, room));
 }
 
 void exchange_drop_body(struct exchange *ex)
@@ -154,7 +174,7 @@ static void on_deadline(struct deadline *d)
 
 static struct exchange *create(struct engine *e, const struct client_info *client)
 {
-    struct exchange *ex = xcalloc(1, sizeof(*ex));
+    struct exchange *ex = take_spare(e);
 
     arena_begin(&ex->arena, ex->room, sizeof(ex->room));
     ex->engine = e;
@@ -164,7 +184,7 @@ static struct exchange *create(struct engine *e, const struct client_info *clien
     ex->body = buf_make(ex->snapshot->settings.limits.body_bytes);
     ex->model = INTERN_NONE;
     ex->replica = INTERN_NONE;
-    ex->began_us = clock_mono_us();
+    ex->began_us = e->worker->now_us; /* when its head could be read */
     deadline_init(&ex->deadline, on_deadline);
     list_init(&ex->reapable.link);
     list_push_back(&e->exchanges, &ex->of_engine);

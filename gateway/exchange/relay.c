@@ -61,7 +61,7 @@ static void note_first_byte(struct exchange *ex)
 {
     struct engine *e = ex->engine;
 
-    ex->first_byte_us = clock_mono_us();
+    ex->first_byte_us = e->worker->now_us;
     ex->last_chunk_us = ex->first_byte_us;
     metrics_observe(e->metrics, M_TTFT, ex->first_byte_us - ex->began_us);
     if (ex->cold) {
@@ -136,7 +136,7 @@ void exchange_charge(struct exchange *ex, bool all)
 static void note_gap(struct exchange *ex, uint64_t chunks_before)
 {
     if (ex->stream.chunks > chunks_before) {
-        uint64_t now_us = clock_mono_us();
+        uint64_t now_us = ex->engine->worker->now_us;
 
         metrics_observe(ex->engine->metrics, M_INTER_TOKEN, now_us - ex->last_chunk_us);
         ex->last_chunk_us = now_us;

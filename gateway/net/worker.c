@@ -15,7 +15,8 @@ enum { EXIT_OS_ERROR = 71 };
 
 void worker_touch(struct worker *w)
 {
-    w->now_ms = clock_mono_ms();
+    w->now_us = clock_mono_us();
+    w->now_ms = w->now_us / 1000;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -78,7 +79,7 @@ struct worker *worker_create(unsigned index)
     struct worker *w = xcalloc(1, sizeof(*w));
 
     w->index = index;
-    w->now_ms = clock_mono_ms();
+    worker_touch(w);
     wheel_init(&w->wheel, w->now_ms);
     list_init(&w->dirty);
     list_init(&w->reap);

@@ -41,7 +41,8 @@ struct reapable {
 struct worker {
     unsigned index;
     struct event_base *base; /* owned */
-    uint64_t now_ms;         /* monotonic, of this turn */
+    uint64_t now_us;         /* monotonic, of the event that is being handled */
+    uint64_t now_ms;         /* the same */
     struct wheel wheel;
     struct block_pool blocks;
     struct list dirty; /* conn.dirty_link */
@@ -84,7 +85,7 @@ void worker_stop(struct worker *w);
 /** From any thread: deliver to on_mail in a later turn, in the order sent. */
 void worker_mail(struct worker *w, const struct mail *mail);
 
-/** Refresh now_ms. Every event callback does it first. */
+/** Refresh now_us and now_ms. Every event callback does it first. */
 void worker_touch(struct worker *w);
 
 /** Free after this turn. */
