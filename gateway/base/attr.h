@@ -19,6 +19,9 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 
+/** A function of rare paths: calls of it are laid out away from the common way. */
+#define COLD __attribute__((cold))
+
 /** A rare path that would make the common one save registers for it. */
 #define NO_INLINE __attribute__((noinline))
 

@@ -136,9 +136,9 @@ void exchange_answer_merged(struct exchange *ex);
 
 /* fail.c */
 /** Answer an error in the caller's dialect, log and count it, end the exchange. */
-void exchange_fail(struct exchange *ex, enum corral_err err);
+COLD void exchange_fail(struct exchange *ex, enum corral_err err);
 /** With a detail for the sentence (a model, a field, an Allow list). */
-void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail);
+COLD void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail);
 /** Append the in-stream error event of this exchange's route. */
 void exchange_error_event(struct exchange *ex, enum corral_err err);
 
