@@ -497,6 +497,13 @@ struct conn *conn_connect(struct worker *w, const struct net_address *to, struct
     return c;
 }
 
+void conn_acknowledge_late(struct conn *c)
+{
+    static const int off = 0;
+
+    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_QUICKACK, &off, sizeof(off));
+}
+
 void conn_pause_read(struct conn *c)
 {
     if (c->reading && c->state == CONN_OPEN) {

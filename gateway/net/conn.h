@@ -116,6 +116,13 @@ void conn_flush(struct conn *c);
 /** For transports: be called when the peer takes bytes again, or no more. */
 void conn_arm_write(struct conn *c, bool on);
 
+/**
+ * The peer streams and is told nothing: let the kernel acknowledge several of its segments at once
+ * (TCP_QUICKACK, tcp(7)). Else it does so at each read, on this thread: a third of what a chunk
+ * costs. The kernel goes back by itself; ask again now and then.
+ */
+void conn_acknowledge_late(struct conn *c);
+
 /** Stop and start reading. Bytes already read stay kept. */
 void conn_pause_read(struct conn *c);
 void conn_resume_read(struct conn *c);

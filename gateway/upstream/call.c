@@ -38,6 +38,7 @@ struct link {
     enum link_state state;
     enum http_framing framing;
     bool reusable;
+    uint8_t body_reads; /* of this answer, modulo 256 */
 };
 
 struct pool {
@@ -202,6 +203,7 @@ struct call *call_start(struct pool *p, const struct replica *r, const struct ca
     k->state = LINK_HEAD;
     k->scan = (struct h1_scan){0};
     k->interim = 0;
+    k->body_reads = 0;
     k->sent_before = k->conn->bytes_out;
     list_push_back(&p->busy, &k->of_pool);
     return &k->call;
@@ -388,6 +390,16 @@ static void on_link_open(struct conn *conn)
     }
 }
 
+/* A stream, and not an answer that came in two or three pieces. */
+static void note_body_read(struct link *k)
+{
+    enum { STREAM_READS = 4, ASK_AGAIN_READS = 32 };
+
+    if (++k->body_reads % ASK_AGAIN_READS == STREAM_READS) {
+        conn_acknowledge_late(k->conn);
+    }
+}
+
 /* The owner may drop the call in any callback: then the conn is closed and its owner pointer gone.
  */
 static size_t on_link_data(struct conn *conn, struct slice bytes)
@@ -411,6 +423,7 @@ static size_t on_link_data(struct conn *conn, struct slice bytes)
         struct slice piece;
 
         if (rest.len == 0) {
+            note_body_read(k);
             if (k->call.events->on_read_done != NULL) {
                 k->call.events->on_read_done(&k->call);
             }
