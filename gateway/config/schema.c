@@ -239,7 +239,9 @@ static const struct key_spec timeout_keys[] = {
      .max = 86400,
      .fallback = "120", .sentence = "Silence of a replica in the middle of an answer."},
     {"write_stall_s", KEY_U64, AT(struct settings, timeouts.write_stall_s), .min = 1, .max = 86400,
-     .fallback = "60", .sentence = "A client that takes less than 16 KiB in this time is cut."},
+     .fallback = "60",
+     .sentence = "A client that takes less than 16 KiB in this time is cut; one whose kernel takes "
+                 "nothing at all for 30 s, or does not answer, earlier."},
     {"drain_s", KEY_U64, AT(struct settings, timeouts.drain_s), .max = 86400, .fallback = "300",
      .sentence = "After SIGTERM: how long running answers may go on."},
     {"cancel_grace_ms", KEY_U64, AT(struct settings, timeouts.cancel_grace_ms), .max = 60000,
