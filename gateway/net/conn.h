@@ -117,9 +117,8 @@ void conn_flush(struct conn *c);
 void conn_arm_write(struct conn *c, bool on);
 
 /**
- * The peer streams and is told nothing: let the kernel acknowledge several of its segments at once
- * (TCP_QUICKACK, tcp(7)). Else it does so at each read, on this thread: a third of what a chunk
- * costs. The kernel goes back by itself; ask again now and then.
+ * The peer streams: let the kernel acknowledge several segments at once (TCP_QUICKACK, tcp(7)).
+ * Each as it is read costs a third of a chunk. It forgets that: ask again now and then.
  */
 void conn_acknowledge_late(struct conn *c);
 
