@@ -26,6 +26,7 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->view_version = atomic_load_explicit(&h->board.version, memory_order_acquire);
     list_init(&e->exchanges);
     list_init(&e->spares);
+    e->spare_room = MEM_SPARES;
     e->id_seed = rand_u64();
     e->scratch = xrealloc(NULL, ENGINE_SCRATCH_BYTES);
     return e;

@@ -35,8 +35,8 @@ struct engine {
     unsigned view_version;
     struct list exchanges; /* exchange.of_engine */
     size_t exchange_count;
-    struct list spares; /* exchange.of_engine of ended ones, MEM_SPARES at most */
-    size_t spare_count;
+    struct list spares;          /* exchange.of_engine of ended ones */
+    size_t spare_room;           /* how many more of them are kept */
     struct exchange **by_ticket; /* owned vector, by ticket index; NULL: none */
     size_t by_ticket_count;
     struct ticket_ref *granted; /* owned; grants of this turn to this very worker */

@@ -39,8 +39,8 @@ static void destroy_reaped(struct reapable *r)
     stream_finish(&ex->stream);
     snapshot_unref(ex->snapshot);
     arena_finish(&ex->arena);
-    if (ex->engine->spare_count < MEM_SPARES) {
-        ex->engine->spare_count++;
+    if (ex->engine->spare_room > 0) {
+        ex->engine->spare_room--;
         list_push_front(&ex->engine->spares, &ex->of_engine);
     } else {
         free(ex);
@@ -54,7 +54,7 @@ static struct exchange *take_spare(struct engine *e)
     struct exchange *ex;
 
     if (link != NULL) {
-        e->spare_count--;
+        e->spare_room++;
         ex = CONTAINER_OF(link, struct exchange, of_engine);
     } else {
         ex = xrealloc(NULL, sizeof(*ex));
