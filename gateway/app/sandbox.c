@@ -14,12 +14,6 @@
 #include "base/mem.h"
 #include "config/settings.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 enum { CAPABILITIES_MAX = 64 };
 
 static void add_folder(struct sandbox *s, const char *path, size_t len, enum sandbox_right right)

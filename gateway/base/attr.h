@@ -25,6 +25,15 @@
 /** A rare path that would make the common one save registers for it. */
 #define NO_INLINE __attribute__((noinline))
 
+/** Whether a sanitizer watches memory or threads: gcc tells by macros, clang when it is asked. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { SANITIZED = 1 };
+#elif defined(__has_feature)
+enum { SANITIZED = __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) };
+#else
+enum { SANITIZED = 0 };
+#endif
+
 /** The struct that holds `member`, from a pointer to that member. */
 #define CONTAINER_OF(pointer, type, member) ((type *)((char *)(pointer)-offsetof(type, member)))
 

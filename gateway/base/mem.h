@@ -13,11 +13,7 @@
 #include "base/attr.h"
 
 /** How many ended objects of one kind a thread keeps; a sanitizer shall see each end. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { MEM_SPARES = 0 };
-#else
-enum { MEM_SPARES = 32 };
-#endif
+enum { MEM_SPARES = SANITIZED ? 0 : 32 };
 
 /** Zeroed memory for `count` objects; never NULL. Caller owns, frees with free(). */
 void *xcalloc(size_t count, size_t size);

@@ -17,10 +17,11 @@ uint32_t note_value(struct noting *n, size_t depth)
         return 0;
     }
     uint32_t number = ++n->notes->count;
+    struct scan_note *note = &n->notes->at[number];
 
-    n->notes->at[number].len = 0;
-    n->notes->at[number].first = 0;
-    n->notes->at[number].next = 0;
+    note->len = 0;
+    note->first = 0;
+    note->next = 0;
     if (depth > 0 && n->last[depth] == 0) {
         n->notes->at[n->holder[depth]].first = number;
     } else if (depth > 0) {

@@ -112,7 +112,7 @@ def judge(calm, during):
 def no_bodies_left(corral):
     """Those that never came whole had no slot: thousands of connections take a moment to close."""
     corral.wait_idle()
-    wait_for(lambda: corral.metrics().sum("corral_body_bytes") == 0, 10, "the bodies' room")
+    wait_for(lambda: corral.metrics().sum("corral_body_bytes") == 0, 5, "the bodies' end")
 
 
 @pytest.fixture
@@ -226,8 +226,7 @@ def test_large_bodies_that_are_read(town):
     judge(calm, during)
     assert seen["answers"].get("200"), seen["answers"]
     began = time.monotonic()
-    town.corral.wait_idle()
-    wait_for(lambda: town.corral.metrics().sum("corral_body_bytes") == 0, 5, "the bodies' end")
+    no_bodies_left(town.corral)
     assert time.monotonic() - began < 6
 
 

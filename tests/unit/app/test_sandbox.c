@@ -21,12 +21,6 @@
 #include "config/settings.h"
 #include "unit.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SANITIZED = 1 };
-#else
-enum { SANITIZED = 0 };
-#endif
-
 /* What one attempt inside the sandbox came to: an errno, 0 for success, or the signal + 1000. */
 enum { BY_SIGNAL = 1000, NOT_CLOSED = 999 };
 
