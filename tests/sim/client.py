@@ -39,11 +39,21 @@ class Answer:
         return [json.loads(line) for line in self.body.splitlines() if line]
 
 
+def connect(address, timeout):
+    """To a host and port, or to a path."""
+    if not isinstance(address, str):
+        return socket.create_connection(address, timeout=timeout)
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(timeout)
+    sock.connect(address)
+    return sock
+
+
 def ask(sim, request, timeout=5.0, enough=None):
     """Send one request; read until the answer is whole, the peer leaves, or the time is over."""
     method = request.split(b" ", 1)[0].decode()
     data = b""
-    with socket.create_connection(sim.address, timeout=timeout) as sock:
+    with connect(sim.address, timeout) as sock:
         sock.sendall(request)
         deadline = time.monotonic() + timeout
         while True:

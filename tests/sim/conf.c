@@ -30,6 +30,7 @@ struct knob {
 static const struct knob knobs[] = {
     INT(port, "0", "TCP port, 0 = a free one (printed)"),
     STR(host, "127.0.0.1", "address to listen on"),
+    STR(path, "", "a UNIX socket to listen on as well"),
     STR(models, "tiny:268.10M,embed:22.57M",
         "name:parameter_size,...; a name holding 'embed' is an embedding model"),
     INT(slots, "1", "OLLAMA_NUM_PARALLEL: requests a model runs at once (embedding models: 1)"),
@@ -88,7 +89,7 @@ static void print_help(void)
 {
     puts("usage: ollama-sim [--NAME VALUE]...\n"
          "A programmable stand-in for Ollama 0.24.0. Prints 'listening on HOST:PORT' when ready.\n"
-         "Every knob but port and host can be changed by POST /sim/config (with _ for -).\n");
+         "Every knob but port, host and path can be changed by POST /sim/config (with _ for -).\n");
     for (size_t i = 0; i < KNOB_COUNT; i++) {
         char name[40];
         snprintf(name, sizeof(name), "%s", knobs[i].name);

@@ -14,6 +14,7 @@
 struct conf {
     int64_t port;
     char host[64];
+    char path[108];
     char models[2048];
     int64_t slots;
     int64_t load_ms;

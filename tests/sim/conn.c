@@ -252,7 +252,7 @@ static void on_accept(evutil_socket_t fd, short what, void *arg)
     struct sim *s = arg;
     (void)what;
 
-    if (s->conf.accept_delay_ms > 0) {
+    if (s->conf.accept_delay_ms > 0 && fd == s->listen_fd) {
         struct timeval delay = {.tv_sec = (time_t)(s->conf.accept_delay_ms / 1000),
                                 .tv_usec = (suseconds_t)(s->conf.accept_delay_ms % 1000 * 1000)};
         event_del(&s->accept_event);
@@ -273,4 +273,8 @@ void conn_accept_start(struct sim *s)
     event_assign(&s->accept_event, s->base, s->listen_fd, EV_READ | EV_PERSIST, on_accept, s);
     evtimer_assign(&s->accept_timer, s->base, on_accept_delay_over, s);
     event_add(&s->accept_event, NULL);
+    if (s->path_fd >= 0) {
+        event_assign(&s->path_event, s->base, s->path_fd, EV_READ | EV_PERSIST, on_accept, s);
+        event_add(&s->path_event, NULL);
+    }
 }

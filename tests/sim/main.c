@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -163,6 +164,24 @@ static int listen_on(struct conf *conf)
     return fd;
 }
 
+/* Returns -1 where none is asked for. What an earlier sim left at the path is replaced. */
+static int listen_on_path(const struct conf *conf)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+    if (conf->path[0] == 0) {
+        return -1;
+    }
+    memcpy(addr.sun_path, conf->path, sizeof(addr.sun_path));
+    unlink(conf->path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0 || bind(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0 || listen(fd, 16384) != 0) {
+        perror("ollama-sim: --path");
+        exit(1);
+    }
+    return fd;
+}
+
 static void raise_descriptors(void)
 {
     struct rlimit limit;
@@ -250,6 +269,7 @@ int main(int argc, char **argv)
     }
     s->base = make_base();
     s->listen_fd = listen_on(&s->conf);
+    s->path_fd = listen_on_path(&s->conf);
     evtimer_assign(&s->tick_event, s->base, on_tick, s);
     conn_accept_start(s);
     evsignal_assign(&term, s->base, SIGTERM, on_signal, s);
@@ -264,6 +284,9 @@ int main(int argc, char **argv)
     event_del(&interrupt);
     event_base_free(s->base);
     close(s->listen_fd);
+    if (s->path_fd >= 0) {
+        close(s->path_fd);
+    }
     free(s);
     return 0;
 }

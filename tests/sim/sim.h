@@ -92,8 +92,10 @@ struct sim {
     struct conf conf;
     struct event_base *base; /* owned */
     int listen_fd;
+    int path_fd; /* -1: none */
     struct event accept_event;
     struct event accept_timer;
+    struct event path_event;
     struct event tick_event;
     uint64_t tick_us; /* when it comes, if it is pending */
     struct wheel wheel;

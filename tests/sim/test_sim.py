@@ -188,6 +188,16 @@ def test_pipelined_requests_are_answered_in_order(start):
     assert places == sorted(places)
 
 
+def test_a_path_beside_the_port(start, tmp_path):
+    path = tmp_path / "ollama.sock"
+    path.touch()  # as an earlier one leaves it
+    sim = start("--path", str(path))
+    port, sim.address = sim.address, str(path)
+    assert len(post(sim, "/api/chat", chat(tokens=4)).lines) == 5
+    sim.address = port
+    assert stats(sim)["served"] == 1
+
+
 def test_a_request_in_single_bytes(start):
     sim = start("--tokens-per-s", "0")
     with socket.create_connection(sim.address) as sock:
