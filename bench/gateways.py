@@ -47,6 +47,8 @@ class Gateway:
 
     def __init__(self, herd, name, clear, tls, arguments, h2c=0):
         self.name, self.clear, self.tls, self.h2c, self.process = name, clear, tls, h2c, None
+        self.path = herd.work / ("sim.sock" if name == "direct" else f"{clear}.sock")
+        self.tls_path = herd.work / f"{tls}.sock"
         self.log = herd.work / f"{name}-{clear}.log"
         if arguments:
             with open(self.log, "ab") as log:
@@ -81,8 +83,8 @@ class Herd:
         self.make_credentials()
         self.upstream = machine.free_port()
         self.sim = Gateway(self, "sim", self.upstream, 0, [
-            BUILD / "tests/sim/ollama-sim", "--port", self.upstream, "--models", "tiny:268.10M", "--slots", 1100,
-            "--tokens-per-s", 0, "--keep-alive-s", -1])
+            BUILD / "tests/sim/ollama-sim", "--port", self.upstream, "--path", self.work / "sim.sock", "--models",
+            "tiny:268.10M", "--slots", 1100, "--tokens-per-s", 0, "--keep-alive-s", -1])
         ask(f"http://127.0.0.1:{self.upstream}/api/chat", data=body(False, 1).encode())
 
     def make_credentials(self):
@@ -145,7 +147,8 @@ class Herd:
         if name == "floor":
             arguments = [BUILD / "bench/bench-relay", clear, self.upstream]
         elif name.startswith("corral"):
-            arguments = [CORRAL, "serve", self.configure("corral.yaml", METRICS=machine.free_port(),
+            replica = f"unix:{self.work}/sim.sock" if name == "corral-path" else f"http://127.0.0.1:{self.upstream}"
+            arguments = [CORRAL, "serve", self.configure("corral.yaml", METRICS=machine.free_port(), REPLICA=replica,
                                                          WORKERS=2 if name == "corral2" else 1, **ports)]
         elif name == "haproxy":
             arguments = [binary, "-db", "-f", self.configure("haproxy.cfg", **ports)]

@@ -274,6 +274,8 @@ static bool set_option(struct load *l, const char *name, const char *value)
 {
     if (strcmp(name, "--port") == 0) {
         l->port = (int)strtol(value, NULL, 10);
+    } else if (strcmp(name, "--path") == 0) {
+        l->path = value;
     } else if (strcmp(name, "--body") == 0) {
         l->body = value;
     } else if (strcmp(name, "--token") == 0) {
@@ -313,7 +315,7 @@ static bool parse_args(struct load *l, int argc, char **argv)
             i++;
         }
     }
-    return l->port > 0 && l->count > 0 && l->rate > 0;
+    return (l->port > 0 || l->path != NULL) && l->count > 0 && l->rate > 0;
 }
 
 static bool run(struct load *l)
@@ -344,11 +346,11 @@ int main(int argc, char **argv)
     struct rlimit limit;
 
     if (!parse_args(&l, argc, argv)) {
-        fputs(
-            "usage: bench-load paced|streams|hold|handshakes --port N [--tls] [--streaming] "
-            "[--connections N] [--h2-streams N]\n"
-            "       [--rate PER_S] [--seconds S] [--ramp S] [--body JSON] [--token T] [--seed N]\n",
-            stderr);
+        fputs("usage: bench-load paced|streams|hold|handshakes --port N|--path P [--tls] "
+              "[--streaming]\n"
+              "       [--connections N] [--h2-streams N] [--rate PER_S] [--seconds S] [--ramp S]\n"
+              "       [--body JSON] [--token T] [--seed N]\n",
+              stderr);
         return 2;
     }
     if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {

@@ -19,6 +19,7 @@ struct conn;
 struct load {
     const char *mode;
     int port;
+    const char *path; /* of a UNIX socket, in place of the port; or NULL */
     bool tls;
     bool streaming;
     const char *body;

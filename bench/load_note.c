@@ -7,6 +7,7 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 
 #include "load.h"
 
@@ -31,18 +32,40 @@ void load_note(struct load *l, uint64_t ns)
     }
 }
 
-int load_connect(const struct load *l, SSL **out_ssl)
+static int connect_port(int port)
 {
-    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)l->port)};
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     int one = 1;
 
-    *out_ssl = NULL;
     addr.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
         load_fail("connect");
     }
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    return fd;
+}
+
+static int connect_path(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (strlen(path) >= sizeof(addr.sun_path)) {
+        load_fail("--path is too long");
+    }
+    memcpy(addr.sun_path, path, strlen(path));
+    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof(addr)) != 0) {
+        load_fail("connect");
+    }
+    return fd;
+}
+
+int load_connect(const struct load *l, SSL **out_ssl)
+{
+    int fd = l->path != NULL ? connect_path(l->path) : connect_port(l->port);
+
+    *out_ssl = NULL;
     if (l->tls) {
         *out_ssl = SSL_new(l->ctx);
         SSL_set_fd(*out_ssl, fd);

@@ -85,6 +85,27 @@ def busy_us():
     return (sum(fields) - fields[3] - fields[4]) * TICK_US
 
 
+def place(pids, cores, ahead=False):
+    """Which cores processes may use; `ahead`: before all who are not, as if on a machine of their own (wants root)."""
+    policy, priority = (os.SCHED_FIFO, 1) if ahead else (os.SCHED_OTHER, 0)
+    for task in tasks(pids):
+        os.sched_setaffinity(int(task.name), cores)
+        if os.geteuid() == 0:
+            os.sched_setscheduler(int(task.name), policy, os.sched_param(priority))
+
+
+def held_up(seconds=5):
+    """What a loop meets that only looks at the clock: pauses of more than 1 ms in a second, the longest in ms."""
+    began = before = time.perf_counter_ns()
+    pauses = []
+    while before < began + seconds * 1e9:
+        now = time.perf_counter_ns()
+        if now - before > 1e6:
+            pauses.append((now - before) / 1e6)
+        before = now
+    return len(pauses) / seconds, max(pauses, default=0)
+
+
 def describe():
     cpu = pathlib.Path("/proc/cpuinfo").read_text()
     model = re.search(r"model name\s*:\s*(.*)", cpu)

@@ -38,6 +38,9 @@ LINES = [
     ("chunk.clear.50000", "per_s", "chunks/s that came"),
     ("chunk.clear.50000", "p50_us", "delay of a chunk, p50 us"),
     ("chunk.clear.50000", "p99_us", "delay of a chunk, p99 us"),
+    ("chunk.path.clear.50000", "cpu_us", "1,000 streams x 50/s by path, a core apart, clear: CPU us a chunk"),
+    ("chunk.path.clear.50000", "p50_us", "delay of a chunk, p50 us"),
+    ("chunk.path.clear.50000", "p99_us", "delay of a chunk, p99 us"),
     ("chunk.clear.200000", "cpu_us", "200 streams x 1,000/s offered, clear: CPU us a chunk"),
     ("chunk.clear.200000", "per_s", "chunks/s that came"),
     ("chunk.clear.200000", "p50_us", "delay of a chunk, p50 us"),
@@ -52,6 +55,12 @@ LINES = [
     ("h2.chunk.50000", "per_s", "chunks/s that came"),
     ("h2.chunk.50000", "p50_us", "delay of a chunk, p50 us"),
     ("h2.chunk.50000", "p99_us", "delay of a chunk, p99 us"),
+    ("h2.chunk.path.clear.50000", "cpu_us", "HTTP/2, clear, 50 x 20 x 50/s by path, a core apart: CPU us a chunk"),
+    ("h2.chunk.path.clear.50000", "p50_us", "delay of a chunk, p50 us"),
+    ("h2.chunk.path.clear.50000", "p99_us", "delay of a chunk, p99 us"),
+    ("h2.chunk.path.tls.50000", "cpu_us", "HTTP/2, TLS 1.3, 50 x 20 x 50/s by path, a core apart: CPU us a chunk"),
+    ("h2.chunk.path.tls.50000", "p50_us", "delay of a chunk, p50 us"),
+    ("h2.chunk.path.tls.50000", "p99_us", "delay of a chunk, p99 us"),
     ("h2.chunk.200000", "cpu_us", "HTTP/2, TLS 1.3, 10 x 20 streams x 1,000/s offered: CPU us a chunk"),
     ("h2.chunk.200000", "per_s", "chunks/s that came"),
     ("h2.chunk.200000", "p50_us", "delay of a chunk, p50 us"),
@@ -91,6 +100,9 @@ BARS = [
     ("h2.chunk.200000", "cpu_us", "haproxy", 1.0, "CPU a chunk, 200,000/s offered, HTTP/2, TLS"),
     ("h2.chunk.200000", "p50_us", "haproxy", 1.0, "median chunk delay beside it"),
     ("chunk.clear.10000", "added_p99_us", "nginx", 1.1, "added p99 chunk delay, 10,000/s, clear"),
+    ("chunk.path.clear.50000", "p99_us", None, 1000, "p99 chunk delay, 1,000 streams x 50/s, a core apart, us"),
+    ("h2.chunk.path.clear.50000", "p99_us", None, 1000, "the same over HTTP/2, clear, us"),
+    ("h2.chunk.path.tls.50000", "p99_us", None, 1000, "the same over HTTP/2, TLS, us"),
     ("memory.idle.clear", "kib", None, 0.6, "KiB an idle connection, clear"),
     ("memory.idle.tls", "kib", "better", 1.02, "KiB an idle connection, TLS"),
     ("memory.stream.clear", "kib", None, 1.2, "KiB an open stream, clear"),
@@ -180,7 +192,9 @@ def draw(result):
              f"{result['rounds']} interleaved rounds of {result['seconds']} s ({result['memory_rounds']} for memory "
              f"and for 1,000 streams). Medians, with the least and the greatest. Others used "
              f"{statistics.median(result['others']):.2f} cores beside a median sample; "
-             f"{result['repeated']} disturbed samples were taken again.",
+             f"{result['repeated']} disturbed samples were taken again. A loop that only looks at the clock was held up "
+             f"for more than 1 ms {number(result['pauses'][0])} times a second, at most for "
+             f"{number(result['pauses'][1])} ms.",
              "## Bars\n\n" + table(["what", "bar", "measured", ""], judge(result)),
              "## corral in proportion to the others\n\n" + table(
                  ["corral /", "byte relay", "HAProxy", "nginx", "Envoy"], ratios),

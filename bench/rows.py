@@ -1,6 +1,7 @@
 """What is measured, sample by sample. Every figure is kept with its round; report.py makes medians of them."""
 
 import json
+import os
 import re
 import resource
 import subprocess
@@ -64,10 +65,12 @@ class Window:
         self.others = max(0.0, (busy - own) / 1e6 / self.seconds)
 
 
-def load(herd, gateway, mode, tls, *options, stream=False, token="hs256", h2=0):
-    """One run of bench-load: (what it printed, the window that it marked). `h2`: streams of a connection."""
+def load(herd, gateway, mode, tls, *options, stream=False, token="hs256", h2=0, path=False):
+    """One run of bench-load: (what it printed, the window that it marked). `h2`: streams of a connection; `path`: over
+    UNIX sockets."""
     port = gateway.tls if tls else gateway.h2c if h2 else gateway.clear
-    arguments = [LOAD, mode, "--port", port, *(["--tls"] if tls else []),
+    where = ["--path", gateway.tls_path if tls else gateway.path] if path else ["--port", port]
+    arguments = [LOAD, mode, *where, *(["--tls"] if tls else []),
                  *(["--h2-streams", h2] if h2 else []),
                  *(["--streaming"] if stream else []), "--token", herd.tokens[token, "bench"],
                  "--body", gateways.body(stream, STREAM_TOKENS if stream else 1), *options]
@@ -155,13 +158,26 @@ def paced(herd, gateway, tls, seconds, seed):
     return window.others, figures
 
 
-def chunks(herd, gateway, tls, seconds, connections, h2=0):
+def chunks(herd, gateway, tls, seconds, connections, h2=0, path=False):
     got, window = load(herd, gateway, "streams", tls, "--connections", connections, "--seconds", seconds, "--ramp", 0.5,
-                       stream=True, h2=h2)
+                       stream=True, h2=h2, path=path)
     figures = {"per_s": got["lines"] / window.seconds, "p50_us": got["p50_us"], "p99_us": got["p99_us"]}
     if gateway.process:
         figures["cpu_us"] = window.cpu / got["lines"]
     return window.others, figures
+
+
+def chunks_apart(herd, gateway, tls, seconds, h2=0):
+    """A thousand streams over UNIX sockets, the gateway on a core of its own: load and replica have the others."""
+    cores = sorted(os.sched_getaffinity(0))
+    machine.place(herd.sim.pids(), cores[:-1] or cores, ahead=True)
+    machine.place(gateway.pids(), cores[-1:])
+    os.sched_setaffinity(0, cores[:-1] or cores)  # what is started inherits it
+    try:
+        return chunks(herd, gateway, tls, seconds, 1000 // (h2 or 1), h2, path=True)
+    finally:
+        os.sched_setaffinity(0, cores)
+        machine.place(herd.sim.pids(), cores)
 
 
 def handshakes(herd, gateway, seconds):
@@ -209,14 +225,14 @@ def measure(herd, plan):
     with_jwt = [n for n in names if n != "nginx"]
     running = {n: herd.start(n) for n in ["direct", "floor", *names, *([] if plan.quick else ["corral2"])]}
 
-    def rounds(row, who, take, times=plan.rounds):
+    def rounds(row, who, take, times=plan.rounds, among=running):
         if not row.startswith(plan.only):
             return
         print(row, file=sys.stderr)
         for turn in range(times):
             shift = turn % len(who)
             for name in who[shift:] + who[:shift]:
-                samples.add(row, name, lambda name=name: take(running[name], turn))
+                samples.add(row, name, lambda name=name: take(among[name], turn))
 
     two = [n for n in ("corral2",) if n in running]
     s = plan.seconds
@@ -241,10 +257,17 @@ def measure(herd, plan):
     rounds("chunk.clear.10000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
     rounds("chunk.tls.10000", names, lambda g, turn: chunks(herd, g, True, s, 200))
     rounds("h2.chunk.10000", names, lambda g, turn: chunks(herd, g, True, s, 10, 20))
-    rounds("chunk.clear.50000", ["direct", "corral"], lambda g, turn: chunks(herd, g, False, s, 1000),
+    rounds("chunk.clear.50000", ["direct", "floor", "corral"], lambda g, turn: chunks(herd, g, False, s, 1000),
            plan.memory_rounds)
     rounds("h2.chunk.50000", ["corral"], lambda g, turn: chunks(herd, g, True, s, 50, 20), plan.memory_rounds)
     rounds("h2.chunk.clear.50000", ["corral"], lambda g, turn: chunks(herd, g, False, s, 50, 20), plan.memory_rounds)
+    apart = {"direct": running["direct"], "corral": herd.start("corral-path")}
+    for row, tls, h2 in (("chunk.path.clear.50000", False, 0), ("h2.chunk.path.clear.50000", False, 20),
+                         ("h2.chunk.path.tls.50000", True, 20)):
+        rounds(row, [*([] if h2 else ["direct"]), "corral"],
+               lambda g, turn, tls=tls, h2=h2: chunks_apart(herd, g, tls, s, h2), among=apart)
+    apart["corral"].stop()
+    herd.gateways.remove(apart["corral"])
     herd.pace(1000)
     rounds("chunk.clear.200000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
     rounds("h2.chunk.200000", [*names, *two], lambda g, turn: chunks(herd, g, True, s, 10, 20))
