@@ -61,9 +61,11 @@ def together(count, function):
 
 
 def free_port():
-    """A port below the ephemeral range, so that no outgoing connection takes it meanwhile."""
+    """A port below the ephemeral range, so that no outgoing connection takes it meanwhile. CORRAL_PORTS=FROM-TO: of
+    these, so that two runs at once do not take each other's."""
+    first, last = os.environ.get("CORRAL_PORTS", "18000-32000").split("-")
     for _ in range(200):
-        port = random.SystemRandom().randrange(18000, 32000)
+        port = random.SystemRandom().randrange(int(first), int(last))
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
