@@ -173,6 +173,14 @@ def table(head, lines):
                       *("| " + " | ".join(line) + " |" for line in lines)])
 
 
+def held_up(result):
+    if "pauses" not in result:
+        return ""  # an older run's
+    per_s, longest_ms = result["pauses"]
+    return (f"A loop that only looks at the clock was held up for more than 1 ms {number(per_s)} times a second, at most "
+            f"for {number(longest_ms)} ms.")
+
+
 def draw(result):
     """The measured part of the page."""
     names = [n for n in COLUMNS if any(n in row for row in result["rows"].values())]
@@ -192,9 +200,7 @@ def draw(result):
              f"{result['rounds']} interleaved rounds of {result['seconds']} s ({result['memory_rounds']} for memory "
              f"and for 1,000 streams). Medians, with the least and the greatest. Others used "
              f"{statistics.median(result['others']):.2f} cores beside a median sample; "
-             f"{result['repeated']} disturbed samples were taken again. A loop that only looks at the clock was held up "
-             f"for more than 1 ms {number(result['pauses'][0])} times a second, at most for "
-             f"{number(result['pauses'][1])} ms.",
+             f"{result['repeated']} disturbed samples were taken again. {held_up(result)}",
              "## Bars\n\n" + table(["what", "bar", "measured", ""], judge(result)),
              "## corral in proportion to the others\n\n" + table(
                  ["corral /", "byte relay", "HAProxy", "nginx", "Envoy"], ratios),
