@@ -1,6 +1,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
@@ -361,12 +362,22 @@ static void setup(void)
     (void)bound_socket(false, &replica_port); /* nobody listens: refused is as good as connected */
 }
 
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *at)
+{
+    return remove(path);
+}
+
+static void teardown(void)
+{
+    ck_assert_int_eq(nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS), 0);
+}
+
 static Suite *sandbox_suite(void)
 {
     Suite *suite = suite_create("sandbox");
     TCase *tc = tcase_create("sandbox");
 
-    tcase_add_unchecked_fixture(tc, setup, NULL);
+    tcase_add_unchecked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, what_an_intruder_can_do, 0, (int)ARRAY_LEN(attempts));
     tcase_add_test(tc, what_a_reload_may_name);
     tcase_add_test(tc, off_is_off_and_required_is_honest);
