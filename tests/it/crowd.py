@@ -159,9 +159,9 @@ def start(kind, nice=0, **settings):
                             preexec_fn=lambda: os.nice(nice) and None)
 
 
-def result(process):
+def result(process, lasts_s=0):
     try:
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=lasts_s + 120)
     finally:
         process.kill()
     assert process.returncode == 0, "see standard error"

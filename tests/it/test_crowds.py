@@ -61,7 +61,7 @@ class Town:
     def steady(self, seconds, source=GOOD):
         request = h1.post("/api/chat", chat(tokens=2), self.corral.key()).decode()
         return crowd.result(crowd.start("steady", host=self.host, port=self.port, source=source,
-                                        request=request, seconds=seconds))
+                                        request=request, seconds=seconds), seconds)
 
     def under(self, **attack):
         """What the good client saw without and with the crowd, and what the crowd saw.
