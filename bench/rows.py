@@ -261,13 +261,15 @@ def measure(herd, plan):
            plan.memory_rounds)
     rounds("h2.chunk.50000", ["corral"], lambda g, turn: chunks(herd, g, True, s, 50, 20), plan.memory_rounds)
     rounds("h2.chunk.clear.50000", ["corral"], lambda g, turn: chunks(herd, g, False, s, 50, 20), plan.memory_rounds)
-    apart = {"direct": running["direct"], "corral": herd.start("corral-path")}
-    for row, tls, h2 in (("chunk.path.clear.50000", False, 0), ("h2.chunk.path.clear.50000", False, 20),
-                         ("h2.chunk.path.tls.50000", True, 20)):
-        rounds(row, [*([] if h2 else ["direct"]), "corral"],
-               lambda g, turn, tls=tls, h2=h2: chunks_apart(herd, g, tls, s, h2), among=apart)
-    apart["corral"].stop()
-    herd.gateways.remove(apart["corral"])
+    by_path = [row for row in (("chunk.path.clear.50000", False, 0), ("h2.chunk.path.clear.50000", False, 20),
+                               ("h2.chunk.path.tls.50000", True, 20)) if row[0].startswith(plan.only)]
+    if by_path:
+        apart = {"direct": running["direct"], "corral": herd.start("corral-path")}
+        for row, tls, h2 in by_path:
+            rounds(row, [*([] if h2 else ["direct"]), "corral"],
+                   lambda g, turn, tls=tls, h2=h2: chunks_apart(herd, g, tls, s, h2), among=apart)
+        apart["corral"].stop()
+        herd.gateways.remove(apart["corral"])
     herd.pace(1000)
     rounds("chunk.clear.200000", ["direct", "floor", *names], lambda g, turn: chunks(herd, g, False, s, 200))
     rounds("h2.chunk.200000", [*names, *two], lambda g, turn: chunks(herd, g, True, s, 10, 20))

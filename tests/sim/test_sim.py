@@ -198,6 +198,13 @@ def test_a_path_beside_the_port(start, tmp_path):
     assert stats(sim)["served"] == 1
 
 
+def test_a_path_does_not_wait_with_the_port(start, tmp_path):
+    path = tmp_path / "ollama.sock"
+    sim = start("--path", str(path), "--accept-delay-ms", "60000")
+    sim.address = str(path)
+    assert get(sim, "/api/version").status == 200
+
+
 def test_a_request_in_single_bytes(start):
     sim = start("--tokens-per-s", "0")
     with socket.create_connection(sim.address) as sock:
