@@ -46,12 +46,13 @@ static void on_mail(struct worker *w, const struct mail *mail)
     }
 }
 
-static void on_turn(struct worker *w)
+static bool on_turn(struct worker *w)
 {
     struct crew *c = crew_of(w);
+    bool has_more = engine_on_turn(c->engine);
 
-    engine_on_turn(c->engine);
     stop_if_idle(c);
+    return has_more;
 }
 
 static void *run(void *arg)

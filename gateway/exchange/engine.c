@@ -105,12 +105,23 @@ void engine_notify(void *arg, unsigned worker, struct ticket_ref ref)
         &(struct mail){.kind = MAIL_GRANT, .index = ref.index, .generation = ref.generation});
 }
 
-void engine_on_turn(struct engine *e)
+bool engine_on_turn(struct engine *e)
 {
-    for (size_t i = 0; i < e->granted_count; i++) {
-        deliver_grant(e, e->granted[i]); /* may cause more, at the end of the vector */
+    if (e->worker->last_turn_us > 0) {
+        metrics_observe(e->metrics, M_WORKER_TURN, e->worker->last_turn_us);
     }
+    if (e->granted_count == 0) {
+        return false;
+    }
+    do {
+        deliver_grant(e, e->granted[e->granted_at++]); /* may add more at the end of the vector */
+    } while (e->granted_at < e->granted_count && !worker_share_is_spent(e->worker));
+    if (e->granted_at < e->granted_count) {
+        return true;
+    }
+    e->granted_at = 0;
     e->granted_count = 0;
+    return false;
 }
 
 void engine_on_mail(struct engine *e, const struct mail *mail)

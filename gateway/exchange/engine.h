@@ -40,6 +40,7 @@ struct engine {
     struct exchange **by_ticket; /* owned vector, by ticket index; NULL: none */
     size_t by_ticket_count;
     struct ticket_ref *granted; /* owned; grants of this turn to this very worker */
+    size_t granted_at; /* the first that was not delivered */
     size_t granted_count;
     size_t granted_capacity;
     uint64_t id_seed;
@@ -61,8 +62,11 @@ const struct replica_view *engine_view(struct engine *e);
 /** Mail of the kinds this layer knows (MAIL_GRANT, MAIL_SNAPSHOT). */
 void engine_on_mail(struct engine *e, const struct mail *mail);
 
-/** End of a loop turn: grants that this worker caused for itself. */
-void engine_on_turn(struct engine *e);
+/**
+ * End of a loop turn: grants that this worker caused for itself. Returns whether the time of this
+ * turn did not suffice.
+ */
+bool engine_on_turn(struct engine *e);
 
 /** ledger_notify for house.ledger; arg is the house. */
 void engine_notify(void *arg, unsigned worker, struct ticket_ref ref);

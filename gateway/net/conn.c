@@ -85,6 +85,7 @@ void conn_close(struct conn *c, enum corral_err why)
     event_del(&c->read_event);
     conn_arm_write(c, false);
     list_unlink(&c->dirty_link);
+    list_unlink(&c->again_link);
     tls_conn_free(c);
     close(c->fd);
     block_release(&c->worker->blocks, &c->in);
@@ -268,12 +269,20 @@ static void deliver(struct conn *c, struct slice fresh)
     }
 }
 
-/* Bytes that sit inside TLS make no epoll event: ask for another turn. */
+static bool wants_bytes(const struct conn *c)
+{
+    return c->state == CONN_OPEN && c->reading && block_len(c->in) < c->in_max_bytes;
+}
+
+/*
+ * Bytes that sit inside TLS make no epoll event: read once more in this turn or the next, behind
+ * the other connections. Only after a read that brought something, or when reading begins anew:
+ * a read that found part of a record waits for the socket like any other.
+ */
 static void ask_again(struct conn *c)
 {
-    if (c->state == CONN_OPEN && c->reading && block_len(c->in) < c->in_max_bytes &&
-        c->transport->has_buffered(c)) {
-        event_active(&c->read_event, EV_READ, 0);
+    if (wants_bytes(c) && list_empty(&c->again_link) && c->transport->has_buffered(c)) {
+        list_push_back(&c->worker->again, &c->again_link);
     }
 }
 
@@ -318,6 +327,7 @@ static void read_some(struct conn *c)
 
     if (result == IO_OK) {
         deliver(c, slice_of(c->worker->scratch, len));
+        ask_again(c);
     } else if (result != IO_AGAIN) {
         on_end(c, result);
     }
@@ -374,20 +384,35 @@ static void on_connected(struct conn *c)
     handshake_step(c);
 }
 
+void conn_read_again(struct conn *c)
+{
+    worker_touch(c->worker);
+    if (wants_bytes(c)) {
+        read_some(c);
+    }
+}
+
+/* A step with a large RSA key takes milliseconds: one is enough for a turn that is long already. */
+static bool may_step(struct worker *w)
+{
+    bool late = w->now_us - w->turn_began_us >= WORKER_EVENTS_US;
+
+    return w->handshake_steps++ < (late ? 1 : WORKER_HANDSHAKE_STEPS);
+}
+
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
 
     worker_touch(c->worker);
     if (c->state == CONN_HANDSHAKE) {
-        if (c->ssl != NULL && c->worker->handshake_steps++ >= WORKER_HANDSHAKE_STEPS) {
+        if (c->ssl != NULL && !may_step(c->worker)) {
             return; /* the descriptor stays readable: its turn comes, streams go first */
         }
         handshake_step(c);
     }
     if (c->state == CONN_OPEN) {
         read_some(c);
-        ask_again(c);
     } else if (c->state == CONN_LINGERING) {
         drop_lingering(c);
     }
@@ -431,6 +456,7 @@ static struct conn *make(struct worker *w, int fd, const struct conn_events *eve
     c->in_max_bytes = DEFAULT_IN_MAX_BYTES;
     c->transport = &transport_plain;
     list_init(&c->dirty_link);
+    list_init(&c->again_link);
     list_init(&c->reapable.link);
     deadline_init(&c->deadline, on_deadline);
     event_assign(&c->read_event, w->base, fd, EV_READ | EV_PERSIST, on_readable, c);

@@ -64,6 +64,7 @@ struct conn {
     struct event read_event;
     struct event *write_event; /* owned; NULL: nobody waits for the peer to take bytes */
     struct list dirty_link;    /* worker.dirty */
+    struct list again_link;    /* worker.again */
     struct block *in;          /* owned; not consumed yet */
     struct block *out;         /* owned; plaintext to send */
     struct block *wire;        /* owned; TLS records the kernel did not take */
@@ -112,6 +113,11 @@ size_t conn_pending(const struct conn *c);
 
 /** Send what is pending now. The worker calls it at the end of the turn. May close. */
 void conn_flush(struct conn *c);
+
+/**
+ * One read of a connection of worker.again. The worker calls it, once per turn. May close.
+ */
+void conn_read_again(struct conn *c);
 
 /** For transports: be called when the peer takes bytes again, or no more. */
 void conn_arm_write(struct conn *c, bool on);

@@ -7,6 +7,7 @@ void wheel_init(struct wheel *w, uint64_t now_ms)
     for (size_t i = 0; i < WHEEL_SLOTS; i++) {
         list_init(&w->slots[i]);
     }
+    list_init(&w->due);
     w->now_ms = now_ms;
 }
 
@@ -47,24 +48,6 @@ void deadline_cancel(struct deadline *d)
     list_unlink(&d->link);
 }
 
-static void sweep_slot(struct wheel *w, struct list *slot, uint64_t now_ms)
-{
-    struct list due;
-    struct list *link;
-
-    list_init(&due);
-    list_splice_back(&due, slot);
-    while ((link = list_pop_front(&due)) != NULL) {
-        struct deadline *d = CONTAINER_OF(link, struct deadline, link);
-
-        if (d->at_ms > now_ms) {
-            place(w, d);
-        } else {
-            d->on_fire(d);
-        }
-    }
-}
-
 void wheel_sweep(struct wheel *w, uint64_t now_ms)
 {
     uint64_t from = w->now_ms / WHEEL_SLOT_MS;
@@ -75,6 +58,23 @@ void wheel_sweep(struct wheel *w, uint64_t now_ms)
     }
     w->now_ms = now_ms;
     for (uint64_t slot = from + 1; slot <= to; slot++) {
-        sweep_slot(w, &w->slots[slot % WHEEL_SLOTS], now_ms);
+        list_splice_back(&w->due, &w->slots[slot % WHEEL_SLOTS]);
     }
+}
+
+bool wheel_fire_one(struct wheel *w)
+{
+    struct list *link = list_pop_front(&w->due);
+
+    if (link == NULL) {
+        return false;
+    }
+    struct deadline *d = CONTAINER_OF(link, struct deadline, link);
+
+    if (d->at_ms > w->now_ms) {
+        place(w, d);
+    } else {
+        d->on_fire(d);
+    }
+    return true;
 }

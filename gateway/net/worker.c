@@ -17,6 +17,16 @@ void worker_touch(struct worker *w)
 {
     w->now_us = clock_mono_us();
     w->now_ms = w->now_us / 1000;
+    if (w->turn_began_us == 0) {
+        w->turn_began_us = w->now_us;
+    } else if (w->now_us - w->turn_began_us >= WORKER_EVENTS_US) {
+        event_base_loopbreak(w->base); /* the events that are left stay active, in their order */
+    }
+}
+
+bool worker_share_is_spent(const struct worker *w)
+{
+    return clock_mono_us() >= w->share_until_us;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -27,12 +37,16 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     wheel_sweep(&w->wheel, w->now_ms);
 }
 
+/* Take over the inbox, once the batch before is delivered. */
 static void on_mail_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct worker *w = arg;
     uint64_t count;
 
     worker_touch(w);
+    if (w->reading_at < w->reading_len) {
+        return; /* the descriptor stays readable */
+    }
     if (read(w->mail_fd, &count, sizeof(count)) < 0 && errno != EAGAIN) {
         return;
     }
@@ -46,10 +60,9 @@ static void on_mail_readable(evutil_socket_t fd, short what, void *arg)
     w->inbox_len = 0;
     pthread_mutex_unlock(&w->mail_lock);
     w->reading = batch;
+    w->reading_at = 0;
+    w->reading_len = batch_len;
     w->reading_capacity = batch_capacity;
-    for (size_t i = 0; i < batch_len; i++) {
-        w->on_mail(w, &batch[i]);
-    }
 }
 
 static void open_base(struct worker *w)
@@ -82,6 +95,7 @@ struct worker *worker_create(unsigned index)
     worker_touch(w);
     wheel_init(&w->wheel, w->now_ms);
     list_init(&w->dirty);
+    list_init(&w->again);
     list_init(&w->reap);
     w->scratch = xcalloc(1, WORKER_SCRATCH_BYTES);
     w->cipher_capacity = WORKER_CIPHER_BYTES;
@@ -130,17 +144,89 @@ static void flush_dirty(struct worker *w)
     }
 }
 
+static void begin_share(struct worker *w)
+{
+    w->share_until_us = clock_mono_us() + WORKER_SHARE_US;
+}
+
+static void fire_deadlines(struct worker *w)
+{
+    begin_share(w);
+    while (wheel_fire_one(&w->wheel) && !worker_share_is_spent(w)) {
+        ;
+    }
+}
+
+static void deliver_mail(struct worker *w)
+{
+    begin_share(w);
+    do {
+        w->on_mail(w, &w->reading[w->reading_at]);
+        w->reading_at++;
+    } while (w->reading_at < w->reading_len && !worker_share_is_spent(w));
+}
+
+/* One read of each, behind all connections that had events. */
+static void read_again(struct worker *w)
+{
+    struct list waiting;
+    struct list *link;
+
+    begin_share(w);
+    list_init(&waiting);
+    list_splice_back(&waiting, &w->again);
+    while (!worker_share_is_spent(w) && (link = list_pop_front(&waiting)) != NULL) {
+        conn_read_again(CONTAINER_OF(link, struct conn, again_link));
+    }
+    list_splice_back(&waiting, &w->again); /* those not reached come first next time */
+    list_splice_back(&w->again, &waiting);
+}
+
+static bool has_more(const struct worker *w)
+{
+    return w->hook_has_more || !list_empty(&w->again) || !list_empty(&w->wheel.due) ||
+           w->reading_at < w->reading_len;
+}
+
+/* What no event announces: it is there already. */
+static void do_the_rest(struct worker *w)
+{
+    if (!list_empty(&w->wheel.due)) {
+        fire_deadlines(w);
+    }
+    if (w->reading_at < w->reading_len) {
+        deliver_mail(w);
+    }
+    if (!list_empty(&w->again)) {
+        read_again(w);
+    }
+}
+
+static void run_hook(struct worker *w)
+{
+    if (w->on_turn != NULL) {
+        begin_share(w);
+        w->hook_has_more = w->on_turn(w);
+        flush_dirty(w);
+    }
+}
+
 void worker_run(struct worker *w)
 {
     while (!w->stop) {
         w->handshake_steps = 0;
-        event_base_loop(w->base, EVLOOP_ONCE);
-        flush_dirty(w);
-        if (w->on_turn != NULL) {
-            w->on_turn(w);
-            flush_dirty(w);
+        w->turn_began_us = 0;
+        if (has_more(w)) {
+            worker_touch(w);
+            event_base_loop(w->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+        } else {
+            event_base_loop(w->base, EVLOOP_ONCE);
         }
+        do_the_rest(w);
+        flush_dirty(w);
+        run_hook(w);
         worker_reap_all(w);
+        w->last_turn_us = w->turn_began_us == 0 ? 0 : clock_mono_us() - w->turn_began_us;
     }
 }
 

@@ -1,9 +1,12 @@
 /**
  * A thread with its own event loop: the loop, its mailbox, its deadlines, its buffers.
  *
- * The loop runs one turn of libevent at a time; after each turn it flushes the connections that
- * have something to send, runs the turn hook, flushes again and frees what was closed. Everything
- * that belongs to a worker is touched by its thread alone; other threads only call worker_mail.
+ * The loop runs in turns. A turn handles events for about WORKER_EVENTS_US, then some deadlines,
+ * mail and connections whose TLS still holds whole records, each for a bounded time; then it sends
+ * what was written, runs the turn hook, sends again and frees what was closed. What a turn does not
+ * reach comes first in the next one. So no client makes another wait for more than one turn.
+ * Everything that belongs to a worker is touched by its thread alone; other threads only call
+ * worker_mail.
  */
 #ifndef CORRAL_NET_WORKER_H
 #define CORRAL_NET_WORKER_H
@@ -22,6 +25,8 @@ enum {
     WORKER_SCRATCH_BYTES = 16 * 1024, /* one read takes at most this much */
     WORKER_CIPHER_BYTES = 20 * 1024,  /* first room for what TLS writes in one flush */
     WORKER_HANDSHAKE_STEPS = 4,       /* of TLS in one turn, about a millisecond; the rest wait */
+    WORKER_EVENTS_US = 1500,          /* after so long no further event is handled in this turn */
+    WORKER_SHARE_US = 500,            /* the same for deadlines, for mail, for TLS, for the hook */
 };
 
 /** What another thread sends. Names a thing by numbers, never by pointer. */
@@ -46,24 +51,32 @@ struct worker {
     struct wheel wheel;
     struct block_pool blocks;
     struct list dirty; /* conn.dirty_link */
+    struct list again; /* conn.again_link: their TLS may hold records that no event announces */
     struct list reap;  /* reapable.link */
     char *scratch;     /* owned; WORKER_SCRATCH_BYTES */
     char *cipher;      /* owned; what TLS wrote in the current flush */
     size_t cipher_len;
     size_t cipher_capacity;
     uint32_t handshake_steps; /* in this turn */
+    uint64_t turn_began_us;   /* 0: no event was handled in this turn yet */
+    uint64_t share_until_us;  /* when the current part of the turn has had its time */
+    uint64_t last_turn_us;    /* how long the turn before took, from its first event */
     pthread_t thread;         /* set before worker_run; for "is it me?" */
     void *upper;              /* borrowed; what app/ hangs on it */
     void (*on_mail)(struct worker *w, const struct mail *mail);
-    void (*on_turn)(struct worker *w); /* end of a turn; may be NULL */
+    /** The end of a turn; may be NULL. Whether it has more to do: then the next turn comes at once. */
+    bool (*on_turn)(struct worker *w);
     atomic_uint connections;           /* open client connections; written by this worker only */
     bool stop;
+    bool hook_has_more; /* on_turn said so */
 
     pthread_mutex_t mail_lock; /* guards the next three */
     struct mail *inbox;        /* owned */
     size_t inbox_len;
     size_t inbox_capacity;
     struct mail *reading; /* owned; the batch being delivered, this thread only */
+    size_t reading_at;    /* the first that was not delivered */
+    size_t reading_len;
     size_t reading_capacity;
     int mail_fd; /* eventfd */
     struct event mail_event;
@@ -85,8 +98,11 @@ void worker_stop(struct worker *w);
 /** From any thread: deliver to on_mail in a later turn, in the order sent. */
 void worker_mail(struct worker *w, const struct mail *mail);
 
-/** Refresh now_us and now_ms. Every event callback does it first. */
+/** Refresh now_us and now_ms. Every event callback does it first: it also ends long turns. */
 void worker_touch(struct worker *w);
+
+/** Whether the current part of the turn (deadlines, mail, TLS, hook) has had its time. */
+bool worker_share_is_spent(const struct worker *w);
 
 /** Free after this turn. */
 void worker_reap(struct worker *w, struct reapable *r, void (*destroy)(struct reapable *r));

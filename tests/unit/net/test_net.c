@@ -20,6 +20,9 @@ static void run_to(uint64_t at_ms)
     while (now < at_ms) {
         now += WHEEL_SLOT_MS;
         wheel_sweep(&wheel, now);
+        while (wheel_fire_one(&wheel)) {
+            ;
+        }
     }
 }
 
