@@ -42,7 +42,7 @@ static bool pump_body(struct exchange *ex)
     struct slice piece;
 
     while (!ex->body_sent && call_pending(ex->call) < PUMP_BYTES) {
-        if (!splice_next(buf_slice(&ex->body), &ex->info, &ex->sent, &piece)) {
+        if (!splice_next(buf_slice(&ex->body), &ex->info, &ex->sent, PUMP_BYTES, &piece)) {
             ex->body_sent = true;
             ex->sent_us = clock_mono_us();
             call_request_done(ex->call);

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "exchange/body.h"
 #include "exchange/impl.h"
 
 enum { FAILURE_WINDOW_MS = 10 * 1000 };
@@ -25,6 +26,7 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->view = replica_board_get(&h->board);
     e->view_version = atomic_load_explicit(&h->board.version, memory_order_acquire);
     list_init(&e->exchanges);
+    list_init(&e->readers);
     list_init(&e->spares);
     e->spare_room = MEM_SPARES;
     e->id_seed = rand_u64();
@@ -105,11 +107,8 @@ void engine_notify(void *arg, unsigned worker, struct ticket_ref ref)
         &(struct mail){.kind = MAIL_GRANT, .index = ref.index, .generation = ref.generation});
 }
 
-bool engine_on_turn(struct engine *e)
+static bool deliver_grants(struct engine *e)
 {
-    if (e->worker->last_turn_us > 0) {
-        metrics_observe(e->metrics, M_WORKER_TURN, e->worker->last_turn_us);
-    }
     if (e->granted_count == 0) {
         return false;
     }
@@ -122,6 +121,17 @@ bool engine_on_turn(struct engine *e)
     e->granted_at = 0;
     e->granted_count = 0;
     return false;
+}
+
+bool engine_on_turn(struct engine *e)
+{
+    if (e->worker->last_turn_us > 0) {
+        metrics_observe(e->metrics, M_WORKER_TURN, e->worker->last_turn_us);
+    }
+    bool more_grants = deliver_grants(e);
+    bool more_bodies = body_read_some(e);
+
+    return more_grants || more_bodies || e->granted_count > 0; /* a body may cause a grant */
 }
 
 void engine_on_mail(struct engine *e, const struct mail *mail)

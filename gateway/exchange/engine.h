@@ -13,7 +13,7 @@ struct exchange;
 
 enum {
     ENGINE_SOURCE_SLOTS = 256,
-    ENGINE_SCRATCH_BYTES = 4 * 1024,
+    ENGINE_SCRATCH_BYTES = 8 * 1024,
 };
 
 /** Failed credentials of the sources seen last: a small table, newest wins. */
@@ -35,12 +35,13 @@ struct engine {
     unsigned view_version;
     struct list exchanges; /* exchange.of_engine */
     size_t exchange_count;
+    struct list readers;         /* body_tenant.of_engine: large bodies that are being read */
     struct list spares;          /* exchange.of_engine of ended ones */
     size_t spare_room;           /* how many more of them are kept */
     struct exchange **by_ticket; /* owned vector, by ticket index; NULL: none */
     size_t by_ticket_count;
     struct ticket_ref *granted; /* owned; grants of this turn to this very worker */
-    size_t granted_at; /* the first that was not delivered */
+    size_t granted_at;          /* the first that was not delivered */
     size_t granted_count;
     size_t granted_capacity;
     uint64_t id_seed;

@@ -62,20 +62,6 @@ static struct exchange *take_spare(struct engine *e)
     return memset(ex, 0, offsetof(struct exchange, room));
 }
 
-void exchange_drop_body(struct exchange *ex)
-{
-    if (ex->body_counted > 0) {
-        body_budget_give(&ex->engine->house->bodies, ex->principal.tenant->id, ex->body_counted);
-    }
-    ex->body_counted = 0;
-    buf_finish(&ex->body);
-    arena_finish(&ex->parsing);
-    ex->info.model = NULL;
-    ex->info.splices = NULL;
-    ex->info.splice_count = 0;
-    ex->info.second = NULL;
-}
-
 static uint32_t as_count(bool known, uint64_t count)
 {
     return !known ? UINT32_MAX : count >= UINT32_MAX ? UINT32_MAX - 1 : (uint32_t)count;
@@ -214,50 +200,6 @@ void exchange_refuse(struct engine *e, const struct client_info *client, enum co
         return;
     }
     exchange_fail(ex, why);
-}
-
-static uint64_t body_time_ms(const struct exchange *ex)
-{
-    return ex->snapshot->settings.timeouts.body_s * 1000 + ex->body.len / 65536 * 1000;
-}
-
-void exchange_body(struct exchange *ex, struct slice bytes)
-{
-    struct worker *w = ex->engine->worker;
-
-    if (ex->state != EX_BODY) {
-        return;
-    }
-    enum corral_err err = body_budget_take(&ex->engine->house->bodies, ex->principal.tenant->id,
-                                           bytes.len, &ex->snapshot->settings.limits);
-    if (err != CE_OK) {
-        exchange_fail(ex, err);
-        return;
-    }
-    ex->body_counted += bytes.len;
-    err = buf_append(&ex->body, bytes);
-    if (err != CE_OK) {
-        exchange_fail(ex, err == CE_TOO_LARGE ? CE_BODY_TOO_LARGE : CE_NO_MEMORY);
-        return;
-    }
-    uint64_t at_ms = ex->began_us / 1000 + body_time_ms(ex);
-
-    deadline_set(&w->wheel, &ex->deadline, w->now_ms, at_ms > w->now_ms ? at_ms - w->now_ms : 0);
-}
-
-void exchange_body_end(struct exchange *ex)
-{
-    if (ex->state == EX_BODY) {
-        ex->expects_body = false;
-        exchange_body_ready(ex);
-    }
-}
-
-void exchange_body_failed(struct exchange *ex, enum corral_err why)
-{
-    if (ex->state == EX_BODY) {
-        exchange_fail(ex, why);
-    }
 }
 
 void exchange_client_blocked(struct exchange *ex)

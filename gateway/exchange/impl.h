@@ -1,7 +1,8 @@
 /**
  * The exchange's inside: shared by the files of exchange/ only.
  *
- * exchange.c: states, timeouts, the ways in and out. steps.c: from the head to a slot. dispatch.c:
+ * exchange.c: states, timeouts, the ways in and out. body.c: the request body. steps.c: from the
+ * head to a slot. dispatch.c:
  * the request to the replica. relay.c: its answer to the client. limits.c: how much. answer.c: what
  * corral says itself. fail.c: the table of errors. account.c: the access line and the counters.
  */
@@ -54,8 +55,9 @@ struct exchange {
     bool by_certificate; /* the principal is known by nothing else */
     struct principal principal;
     struct buf body;
-    struct arena parsing; /* what reading the body left: goes with the body */
-    size_t body_counted;  /* bytes of it in house.bodies, for the principal's tenant */
+    struct arena parsing;         /* what reading the body left: goes with the body */
+    size_t body_counted;          /* bytes of it in house.bodies, for the principal's tenant */
+    struct body_reading *reading; /* owned; NULL: the body is small, or was read */
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */
 
@@ -105,11 +107,21 @@ void exchange_cut(struct exchange *ex, enum corral_err why);
 void exchange_end(struct exchange *ex);
 /** Give back the slot; UINT32_MAX: counts are not known. */
 void exchange_release_slot(struct exchange *ex);
+
+/* body.c */
 void exchange_drop_body(struct exchange *ex);
 
 /* steps.c */
 void exchange_route(struct exchange *ex, const struct http_request *request);
+/** A small body is whole: read it and go on. */
 void exchange_body_ready(struct exchange *ex);
+/** By which a body is read. */
+struct request_rules exchange_reading_rules(const struct exchange *ex);
+/**
+ * A body was read, with this result: rights, limits, what must change on its way (while what it
+ * was read with is still there). False: the client has its answer, the exchange has ended.
+ */
+bool exchange_body_passes(struct exchange *ex, enum corral_err err);
 void exchange_admit(struct exchange *ex, int64_t except_replica);
 void exchange_granted(struct exchange *ex);
 

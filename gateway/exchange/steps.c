@@ -146,6 +146,14 @@ static enum corral_err check_rights(struct exchange *ex)
     return principal_may(&ex->principal, ex->route->verb) ? CE_OK : CE_VERB_FORBIDDEN;
 }
 
+/* What is larger than all the memory that bodies of its tenant may have will never fit. */
+static uint64_t body_size_max(const struct limit_settings *limits)
+{
+    uint64_t share = body_budget_share(limits);
+
+    return limits->body_bytes < share ? limits->body_bytes : share;
+}
+
 static void begin_body(struct exchange *ex, const struct http_request *request)
 {
     const struct settings *s = &ex->snapshot->settings;
@@ -157,7 +165,7 @@ static void begin_body(struct exchange *ex, const struct http_request *request)
     if (err == CE_OK && request->framing == HTTP_NO_BODY) {
         err = CE_HTTP_LENGTH_REQUIRED;
     }
-    if (err == CE_OK && request->content_length > s->limits.body_bytes) {
+    if (err == CE_OK && request->content_length > body_size_max(&s->limits)) {
         err = CE_BODY_TOO_LARGE;
     }
     if (err != CE_OK) {
@@ -263,14 +271,18 @@ static void fail_with_model(struct exchange *ex, enum corral_err err)
     exchange_fail_detail(ex, err, ex->info.spelled);
 }
 
-/* Read the body, hold it against rights and limits. False: the client has its answer. */
-static bool judge_body(struct exchange *ex, struct arena *scratch)
+struct request_rules exchange_reading_rules(const struct exchange *ex)
 {
     struct request_rules rules = rules_of(ex, NULL);
 
-    rules.allow_remote = true; /* judged below, when the model's own settings are known */
-    enum corral_err err =
-        request_read(ex->route, buf_slice(&ex->body), &rules, scratch, &ex->parsing, &ex->info);
+    rules.allow_remote = true; /* looked at when the model's own settings are known */
+    return rules;
+}
+
+bool exchange_body_passes(struct exchange *ex, enum corral_err err)
+{
+    struct request_rules rules;
+
     if (err == CE_OK) {
         rules = rules_of(ex, snapshot_model(ex->snapshot, ex->info.model));
         err = ex->info.remote && !rules.allow_remote ? CE_MODEL_REMOTE : CE_OK;
@@ -299,10 +311,13 @@ static bool judge_body(struct exchange *ex, struct arena *scratch)
 /* Step 7 to 9. What is needed only here lies in the engine's own memory: many requests wait. */
 void exchange_body_ready(struct exchange *ex)
 {
+    const struct request_rules rules = exchange_reading_rules(ex);
     struct arena scratch;
 
     arena_begin(&scratch, ex->engine->scratch, ENGINE_SCRATCH_BYTES);
-    bool passes = judge_body(ex, &scratch);
+    enum corral_err err =
+        request_read(ex->route, buf_slice(&ex->body), &rules, &scratch, &ex->parsing, &ex->info);
+    bool passes = exchange_body_passes(ex, err);
 
     ex->info.parts = NULL;
     arena_finish(&scratch);

@@ -64,9 +64,10 @@ struct worker {
     pthread_t thread;         /* set before worker_run; for "is it me?" */
     void *upper;              /* borrowed; what app/ hangs on it */
     void (*on_mail)(struct worker *w, const struct mail *mail);
-    /** The end of a turn; may be NULL. Whether it has more to do: then the next turn comes at once. */
+    /** The end of a turn; may be NULL. Whether it has more to do: then the next turn comes at once.
+     */
     bool (*on_turn)(struct worker *w);
-    atomic_uint connections;           /* open client connections; written by this worker only */
+    atomic_uint connections; /* open client connections; written by this worker only */
     bool stop;
     bool hook_has_more; /* on_turn said so */
 

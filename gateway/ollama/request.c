@@ -1,6 +1,10 @@
+/*
+ * What a body that was read asks for: its model, whether it streams, how much output, whether it
+ * only loads or unloads. Called at the end of reading; strings are decoded into the arena.
+ */
 #include "ollama/request.h"
 
-#include "ollama/request_parts.h"
+#include "ollama/request_reader.h"
 
 struct request_rules request_rules_default(void)
 {
@@ -14,6 +18,8 @@ struct request_rules request_rules_default(void)
         .inputs_max = 4096,
     };
 }
+
+enum { DURATION_BYTES_MAX = 256 }; /* of keep_alive, which is dropped in any case */
 
 static enum corral_err fail(struct request_info *info, enum field f, enum corral_err err)
 {
@@ -37,6 +43,15 @@ static enum corral_err read_name(const struct request_rules *rules, struct slice
     return err;
 }
 
+/* Decoded; a spelling that is too long for any name becomes one that model_parse refuses. */
+static struct slice read_string(const struct request_parts *p, enum field f, struct arena *arena)
+{
+    if (p->at[f].len > REQUEST_NAME_BYTES_MAX) {
+        return SLICE_LITERAL("/");
+    }
+    return scan_string(p->body, &p->at[f], arena);
+}
+
 /* /api/copy has two models and neither is called `model`. */
 static enum corral_err read_copy(const struct request_parts *p, const struct request_rules *rules,
                                  struct arena *arena, struct request_info *info)
@@ -46,12 +61,12 @@ static enum corral_err read_copy(const struct request_parts *p, const struct req
 
         return fail(info, missing, CE_MODEL_MISSING);
     }
-    info->spelled = scan_string(p->body, &p->at[FIELD_SOURCE], arena);
+    info->spelled = read_string(p, FIELD_SOURCE, arena);
     enum corral_err err = read_name(rules, info->spelled, arena, &info->model, &info->remote);
     if (err != CE_OK) {
         return fail(info, FIELD_SOURCE, err);
     }
-    struct slice second = scan_string(p->body, &p->at[FIELD_DESTINATION], arena);
+    struct slice second = read_string(p, FIELD_DESTINATION, arena);
 
     err = read_name(rules, second, arena, &info->second, &info->remote);
     return err == CE_OK ? CE_OK : fail(info, FIELD_DESTINATION, err);
@@ -66,10 +81,10 @@ static enum corral_err read_model(const struct request_parts *p, const struct re
     struct slice name = {NULL, 0};
 
     if (p->has[FIELD_MODEL]) {
-        model = scan_string(p->body, &p->at[FIELD_MODEL], arena);
+        model = read_string(p, FIELD_MODEL, arena);
     }
     if (p->has[FIELD_NAME] && p->route->dialect == DIALECT_NATIVE) {
-        name = scan_string(p->body, &p->at[FIELD_NAME], arena);
+        name = read_string(p, FIELD_NAME, arena);
     }
     if (model.len > 0 && name.len > 0 && !slice_eq(model, name)) {
         return fail(info, FIELD_NAME, CE_FIELD_REFUSED);
@@ -165,62 +180,47 @@ static bool is_zero_duration(struct slice raw)
     return digits;
 }
 
-static bool is_empty(const struct request_parts *p, enum field f)
-{
-    struct scan_value first;
-
-    if (!p->has[f]) {
-        return true;
-    }
-    struct scan_cursor c = scan_open(p->body, &p->at[f]);
-
-    return p->at[f].kind == SCAN_STRING ? p->at[f].len == 2 : !scan_next(&c, &first);
-}
-
 /* An empty prompt loads the model, or with keep_alive 0 unloads it for everybody. */
 static void read_load(const struct request_parts *p, struct request_info *info)
 {
     const struct scan_value *keep = &p->at[FIELD_KEEP_ALIVE];
-    bool empty = (p->route->id == ROUTE_ID_GENERATE && is_empty(p, FIELD_PROMPT)) ||
-                 (p->route->id == ROUTE_ID_CHAT && is_empty(p, FIELD_MESSAGES));
+    bool no_prompt = !p->has[FIELD_PROMPT] || p->at[FIELD_PROMPT].len == 2; /* its quotes */
+    bool empty = (p->route->id == ROUTE_ID_GENERATE && no_prompt) ||
+                 (p->route->id == ROUTE_ID_CHAT && info->messages == 0);
 
     info->is_load_or_unload = empty;
     info->is_unload = empty && p->has[FIELD_KEEP_ALIVE] &&
                       (keep->kind == SCAN_NUMBER || keep->kind == SCAN_STRING) &&
-                      is_zero_duration(scan_raw(p->body, keep));
+                      keep->len <= DURATION_BYTES_MAX && is_zero_duration(scan_raw(p->body, keep));
+}
+
+enum corral_err request_reader_finish(struct request_reader *r, struct slice body,
+                                      struct arena *arena, struct request_info *out)
+{
+    struct request_parts *p = &r->parts;
+
+    request_reader_measure(r, body);
+    *out = r->info;
+    enum corral_err err = p->route->id == ROUTE_ID_COPY ? read_copy(p, &r->rules, arena, out)
+                                                        : read_model(p, &r->rules, arena, out);
+    if (err == CE_OK) {
+        err = read_stream(p, &r->rules, out);
+    }
+    if (err == CE_OK) {
+        err = read_output(p, out);
+    }
+    if (err == CE_OK) {
+        read_load(p, out);
+    }
+    return err;
 }
 
 enum corral_err request_read(const struct route *route, struct slice body,
                              const struct request_rules *rules, struct arena *scratch,
                              struct arena *arena, struct request_info *out)
 {
-    struct request_parts *p = arena_alloc(scratch, sizeof(*p));
+    struct request_reader *r = request_reader_create(route, rules, scratch);
+    enum corral_err err = request_reader_feed(r, body, true, &out->field);
 
-    *out = (struct request_info){.parts = p};
-    p->route = route;
-    p->body = body;
-    p->notes = arena_alloc_raw(scratch, sizeof(*p->notes));
-    enum corral_err err = scan_check_noting(body, scratch, p->notes, &p->root);
-    if (err != CE_OK) {
-        return err;
-    }
-    err = parts_read(p, &out->field);
-    if (err == CE_OK) {
-        err = route->id == ROUTE_ID_COPY ? read_copy(p, rules, arena, out)
-                                         : read_model(p, rules, arena, out);
-    }
-    if (err == CE_OK) {
-        err = read_stream(p, rules, out);
-    }
-    if (err == CE_OK) {
-        err = read_output(p, out);
-    }
-    if (err == CE_OK) {
-        err = parts_measure(p, rules, out);
-    }
-    if (err != CE_OK) {
-        return err;
-    }
-    read_load(p, out);
-    return CE_OK;
+    return err == CE_OK ? request_reader_finish(r, body, arena, out) : err;
 }

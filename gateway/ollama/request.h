@@ -2,8 +2,9 @@
  * One request body, by route: what it asks for, and what must change on its way to a replica.
  *
  * The body is never re-serialised: the result is a list of splices (take out these bytes, put those
- * in), applied while sending; everything else goes on byte for byte. Called once per request with
- * the whole body, after the route and before rights and limits. Pure; memory from the arena.
+ * in), applied while sending; everything else goes on byte for byte. A body is read once, in one
+ * piece (request_read) or as it arrives (struct request_reader), after the route and before rights
+ * and limits. Pure; memory from the arenas.
  */
 #ifndef CORRAL_OLLAMA_REQUEST_H
 #define CORRAL_OLLAMA_REQUEST_H
@@ -47,7 +48,10 @@ struct request_rules {
 /** No runner options, no bound, usage injected, nothing remote, and the limits' defaults. */
 struct request_rules request_rules_default(void);
 
-enum { REQUEST_SPLICES_MAX = 24 };
+enum {
+    REQUEST_SPLICES_MAX = 24,
+    REQUEST_NAME_BYTES_MAX = 4096, /* of a model's name, as spelled; a longer one is no name */
+};
 
 struct request_parts;
 
@@ -95,6 +99,33 @@ MUST_USE enum corral_err request_read(const struct route *route, struct slice bo
                                       const struct request_rules *rules, struct arena *scratch,
                                       struct arena *arena, struct request_info *out);
 
+/** A body that is read as it arrives. */
+struct request_reader;
+
+/** Begin. It lies in the scratch, and so does what request_rewrite needs. Copies *rules. */
+struct request_reader *request_reader_create(const struct route *route,
+                                             const struct request_rules *rules,
+                                             struct arena *scratch);
+
+/**
+ * Read on, up to the end of `body`: each byte is looked at once.
+ *
+ * @param body   all of it so far; it may lie elsewhere than at the call before.
+ * @param whole  nothing comes behind it.
+ * @param out_field  [out] on failure: as request_info.field.
+ * @return CE_MORE: good so far (not when `whole`). CE_OK: request_reader_finish may be called.
+ *         Else as request_read; final.
+ */
+MUST_USE enum corral_err request_reader_feed(struct request_reader *r, struct slice body,
+                                             bool whole, const char **out_field);
+
+/** Bytes of the scratch beyond the reader itself: grows with the keys of the body. */
+size_t request_reader_memory(const struct request_reader *r);
+
+/** What a body asks for that was read to its end. As request_read. */
+MUST_USE enum corral_err request_reader_finish(struct request_reader *r, struct slice body,
+                                               struct arena *arena, struct request_info *out);
+
 /**
  * Make the splices of a body that request_read accepted, while its scratch is there. May be called
  * again, with other rules.
@@ -111,11 +142,11 @@ size_t splice_total(size_t body_len, const struct request_info *info);
 struct splice_pos {
     size_t index;
     size_t offset;
-    bool inserted;
+    size_t inserted; /* bytes of the splice's own text */
 };
 
-/** The next piece to send, in order; never empty. False at the end. */
+/** The next piece to send, in order; 1 to `max` bytes. False at the end. */
 bool splice_next(struct slice body, const struct request_info *info, struct splice_pos *pos,
-                 struct slice *out);
+                 size_t max, struct slice *out);
 
 #endif

@@ -6,17 +6,157 @@
  *   /v1/chat/completions  messages[].content[].image_url(.url)   data: URL
  *   /v1/responses         input[].content[].image_url            data: URL
  *   /v1/messages          messages[].content[](.content[]).source.data
+ *
+ * Called by the visitor in request_reader.c while a body is checked; owns nothing.
  */
 #include "ollama/request_parts.h"
 
-enum { IMAGE_PROMPT_BYTES = 3072 }; /* about 768 tokens, what common encoders make of an image */
+static enum corral_err fail(struct request_info *info, const char *field, enum corral_err err)
+{
+    info->field = field;
+    return err;
+}
 
-struct measure {
-    struct slice body;
-    const struct request_rules *rules;
-    struct request_info *info;
-    size_t image_text; /* bytes of body that are images */
-};
+static uint8_t role_if(bool condition, enum part_role role)
+{
+    return condition ? (uint8_t)role : PART_NONE;
+}
+
+static uint8_t begin_image(struct request_parts *p, bool is_url)
+{
+    p->image = (struct part_image){.state = is_url ? IMAGE_URL_SCHEME : IMAGE_BASE64};
+    return is_url ? PART_URL : PART_BASE64;
+}
+
+static enum corral_err begin_message(struct request_parts *p, const struct request_rules *rules,
+                                     enum field f, const struct scan_value *v,
+                                     struct request_info *info, uint8_t *out_role)
+{
+    if (++info->messages > rules->messages_max) {
+        return fail(info, field_name(f), CE_BODY_TOO_LARGE);
+    }
+    *out_role = role_if(v->kind == SCAN_OBJECT, PART_MESSAGE);
+    return CE_OK;
+}
+
+static enum corral_err begin_message_member(struct request_parts *p, const struct scan_value *v,
+                                            struct request_info *info, uint8_t *out_role)
+{
+    bool native = p->route->dialect == DIALECT_NATIVE;
+
+    if (!native) {
+        *out_role = role_if(v->kind == SCAN_ARRAY && scan_key_is(v, SLICE_LITERAL("content")),
+                            PART_CONTENT);
+        return CE_OK;
+    }
+    if (!scan_key_is(v, SLICE_LITERAL("images"))) {
+        return CE_OK;
+    }
+    if (v->kind != SCAN_ARRAY && v->kind != SCAN_NULL) {
+        return fail(info, "images", CE_JSON_TYPE);
+    }
+    *out_role = role_if(v->kind == SCAN_ARRAY, PART_IMAGES);
+    return CE_OK;
+}
+
+/* A member of a part of a message's content. */
+static uint8_t begin_part_member(struct request_parts *p, uint8_t around,
+                                 const struct scan_value *v)
+{
+    if (scan_key_is(v, SLICE_LITERAL("image_url"))) {
+        return v->kind == SCAN_STRING ? begin_image(p, true)
+                                      : role_if(v->kind == SCAN_OBJECT, PART_IMAGE_URL);
+    }
+    if (v->kind == SCAN_OBJECT && scan_key_is(v, SLICE_LITERAL("source"))) {
+        return PART_SOURCE;
+    }
+    return role_if(around == PART_PART && v->kind == SCAN_ARRAY &&
+                       scan_key_is(v, SLICE_LITERAL("content")),
+                   PART_NESTED_CONTENT);
+}
+
+/* Strings, or token arrays; a flat array of numbers is one input that was tokenised already. */
+static enum corral_err begin_input(struct request_parts *p, const struct request_rules *rules,
+                                   const struct scan_value *v, struct request_info *info)
+{
+    if (p->inputs_are_tokens) {
+        return CE_OK;
+    }
+    if (v->kind == SCAN_NUMBER) {
+        p->inputs_are_tokens = true;
+        info->inputs = 1;
+        return CE_OK;
+    }
+    return ++info->inputs > rules->inputs_max
+               ? fail(info, field_name(FIELD_INPUT), CE_BODY_TOO_LARGE)
+               : CE_OK;
+}
+
+enum corral_err measure_begin(struct request_parts *p, const struct request_rules *rules,
+                              uint8_t around, const struct scan_value *v, struct request_info *info,
+                              uint8_t *out_role)
+{
+    bool is_string = v->kind == SCAN_STRING;
+
+    switch (around) {
+    case PART_MESSAGES:
+        return begin_message(p, rules, FIELD_MESSAGES, v, info, out_role);
+    case PART_ITEMS:
+        return begin_message(p, rules, FIELD_INPUT, v, info, out_role);
+    case PART_INPUTS:
+        return begin_input(p, rules, v, info);
+    case PART_MESSAGE:
+        return begin_message_member(p, v, info, out_role);
+    case PART_IMAGES:
+        *out_role = role_if(is_string, is_string ? begin_image(p, false) : PART_NONE);
+        return is_string ? CE_OK : fail(info, "images", CE_JSON_TYPE);
+    case PART_CONTENT:
+        *out_role = role_if(v->kind == SCAN_OBJECT, PART_PART);
+        return CE_OK;
+    case PART_NESTED_CONTENT:
+        *out_role = role_if(v->kind == SCAN_OBJECT, PART_NESTED_PART);
+        return CE_OK;
+    case PART_PART:
+    case PART_NESTED_PART:
+        *out_role = begin_part_member(p, around, v);
+        return CE_OK;
+    case PART_IMAGE_URL:
+        *out_role = is_string && scan_key_is(v, SLICE_LITERAL("url")) ? begin_image(p, true) : 0;
+        return CE_OK;
+    case PART_SOURCE:
+        *out_role = is_string && scan_key_is(v, SLICE_LITERAL("data")) ? begin_image(p, false) : 0;
+        return CE_OK;
+    default:
+        return CE_OK;
+    }
+}
+
+/* "data:" in any case; then up to the comma. What is left of the piece is base64. */
+static struct slice skip_url_head(struct part_image *image, struct slice piece)
+{
+    static const char scheme[] = "data:";
+    size_t at = 0;
+
+    while (image->state == IMAGE_URL_SCHEME && at < piece.len) {
+        bool alike = ascii_lower(piece.ptr[at]) == scheme[image->scheme_len];
+
+        image->scheme_len += alike ? 1 : 0;
+        at += alike ? 1 : 0;
+        if (!alike) {
+            image->state = IMAGE_URL_OTHER; /* not an image we weigh; Ollama refuses it */
+        } else if (image->scheme_len == sizeof(scheme) - 1) {
+            image->state = IMAGE_URL_MEDIA;
+        }
+    }
+    if (image->state == IMAGE_URL_MEDIA) {
+        struct slice rest = slice_from(piece, at);
+        size_t comma = slice_find(rest, ',');
+
+        image->state = comma < rest.len ? IMAGE_BASE64 : IMAGE_URL_MEDIA;
+        at += comma < rest.len ? comma + 1 : comma;
+    }
+    return slice_from(piece, at);
+}
 
 static bool is_base64(char c)
 {
@@ -24,202 +164,70 @@ static bool is_base64(char c)
            c == '/';
 }
 
-/* base64 inside a JSON string, where '/' may be spelled "\/" (PHP does). Gives the decoded size. */
-static bool base64_size(struct slice raw, size_t *out)
+/* base64 inside a JSON string, where '/' may be spelled "\/" (PHP does). */
+static void count_base64(struct part_image *image, struct slice raw)
 {
-    size_t letters = 0;
-    size_t padding = 0;
-
-    for (size_t i = 0; i < raw.len; i++) {
+    for (size_t i = 0; i < raw.len && !image->broken; i++) {
         bool escaped = raw.ptr[i] == '\\' && i + 1 < raw.len && raw.ptr[i + 1] == '/';
 
         i += escaped ? 1 : 0;
-        if (raw.ptr[i] == '=' && padding < 2) {
-            padding++;
-        } else if (is_base64(raw.ptr[i]) && padding == 0) {
-            letters++;
+        if (raw.ptr[i] == '=' && image->padding < 2) {
+            image->padding++;
+        } else if (is_base64(raw.ptr[i]) && image->padding == 0) {
+            image->letters++;
         } else {
-            return false;
+            image->broken = true;
         }
     }
-    *out = letters / 4 * 3 + (letters % 4 > 1 ? letters % 4 - 1 : 0);
-    return letters > 0 && (letters + padding) % 4 == 0;
 }
 
-static enum corral_err add_image(struct measure *m, struct slice raw)
+static size_t decoded_size(const struct part_image *image)
 {
-    struct request_info *info = m->info;
-    size_t bytes;
+    size_t rest = image->letters % 4;
 
-    info->field = "images";
-    if (!base64_size(raw, &bytes)) {
-        return CE_JSON_TYPE;
+    return image->letters / 4 * 3 + (rest > 1 ? rest - 1 : 0);
+}
+
+static bool is_too_large(const struct part_image *image, const struct request_rules *rules,
+                         const struct request_info *info)
+{
+    size_t bytes = decoded_size(image);
+
+    return bytes > rules->image_bytes_max || info->images_bytes + bytes > rules->images_bytes_max;
+}
+
+enum corral_err measure_text(struct request_parts *p, const struct request_rules *rules,
+                             struct slice piece, struct request_info *info)
+{
+    struct part_image *image = &p->image;
+
+    if (image->state != IMAGE_BASE64) {
+        piece = skip_url_head(image, piece);
+    }
+    if (image->state != IMAGE_BASE64) {
+        return CE_OK;
+    }
+    image->text_len += piece.len;
+    count_base64(image, piece);
+    if (image->broken) {
+        return fail(info, "images", CE_JSON_TYPE);
+    }
+    return is_too_large(image, rules, info) ? fail(info, "images", CE_IMAGE_TOO_LARGE) : CE_OK;
+}
+
+enum corral_err measure_image_end(struct request_parts *p, const struct request_rules *rules,
+                                  struct request_info *info)
+{
+    const struct part_image *image = &p->image;
+
+    if (image->state == IMAGE_URL_SCHEME || image->state == IMAGE_URL_OTHER) {
+        return CE_OK;
+    }
+    if (image->letters == 0 || (image->letters + image->padding) % 4 != 0) {
+        return fail(info, "images", CE_JSON_TYPE);
     }
     info->images++;
-    info->images_bytes += bytes;
-    m->image_text += raw.len;
-    if (bytes > m->rules->image_bytes_max || info->images_bytes > m->rules->images_bytes_max ||
-        info->images > m->rules->images_max) {
-        return CE_IMAGE_TOO_LARGE;
-    }
-    info->field = NULL;
-    return CE_OK;
-}
-
-/* A URL that is no data: URL is not an image we weigh; Ollama refuses it. */
-static enum corral_err add_url(struct measure *m, const struct scan_value *url)
-{
-    struct slice raw = parts_raw_string(m->body, url);
-    size_t comma = slice_find(raw, ',');
-
-    if (url->kind != SCAN_STRING || raw.len < 5 ||
-        !slice_eq_nocase(slice_of(raw.ptr, 5), SLICE_LITERAL("data:"))) {
-        return CE_OK;
-    }
-    return add_image(m, slice_from(raw, comma + 1));
-}
-
-static enum corral_err native_images(struct measure *m, const struct scan_value *images)
-{
-    struct scan_cursor c = scan_open(m->body, images);
-    struct scan_value image;
-    enum corral_err err = CE_OK;
-
-    if (images->kind != SCAN_ARRAY && images->kind != SCAN_NULL) {
-        m->info->field = "images";
-        return CE_JSON_TYPE;
-    }
-    while (err == CE_OK && scan_next(&c, &image)) {
-        err = image.kind == SCAN_STRING ? add_image(m, parts_raw_string(m->body, &image))
-                                        : CE_JSON_TYPE;
-    }
-    m->info->field = err == CE_OK ? NULL : "images";
-    return err;
-}
-
-/* One part of a message's content; `nested` gets the content of a tool result. */
-static enum corral_err measure_part(struct measure *m, const struct scan_value *part,
-                                    struct scan_value *nested)
-{
-    struct scan_cursor c = scan_open(m->body, part);
-    struct scan_value v;
-    struct scan_value inner;
-    enum corral_err err = CE_OK;
-
-    if (part->kind != SCAN_OBJECT) {
-        return CE_OK;
-    }
-    while (err == CE_OK && scan_next(&c, &v)) {
-        if (scan_key_is(&v, SLICE_LITERAL("image_url"))) {
-            bool object = v.kind == SCAN_OBJECT;
-
-            err = !object                                                ? add_url(m, &v)
-                  : scan_find(m->body, &v, SLICE_LITERAL("url"), &inner) ? add_url(m, &inner)
-                                                                         : CE_OK;
-        } else if (v.kind == SCAN_OBJECT && scan_key_is(&v, SLICE_LITERAL("source")) &&
-                   scan_find(m->body, &v, SLICE_LITERAL("data"), &inner) &&
-                   inner.kind == SCAN_STRING) {
-            err = add_image(m, parts_raw_string(m->body, &inner));
-        } else if (v.kind == SCAN_ARRAY && scan_key_is(&v, SLICE_LITERAL("content"))) {
-            *nested = v;
-        }
-    }
-    return err;
-}
-
-static enum corral_err measure_content(struct measure *m, const struct scan_value *content)
-{
-    struct scan_cursor c = scan_open(m->body, content);
-    struct scan_value part;
-    enum corral_err err = CE_OK;
-
-    while (err == CE_OK && content->kind == SCAN_ARRAY && scan_next(&c, &part)) {
-        struct scan_value nested = {.kind = SCAN_NULL};
-        struct scan_value unused;
-        struct scan_value inner;
-
-        err = measure_part(m, &part, &nested);
-        struct scan_cursor n = scan_open(m->body, &nested);
-        while (err == CE_OK && scan_next(&n, &inner)) {
-            err = measure_part(m, &inner, &unused);
-        }
-    }
-    return err;
-}
-
-static enum corral_err measure_message(struct measure *m, const struct scan_value *message,
-                                       bool native)
-{
-    struct scan_cursor c = scan_open(m->body, message);
-    struct scan_value v;
-    enum corral_err err = CE_OK;
-
-    while (err == CE_OK && message->kind == SCAN_OBJECT && scan_next(&c, &v)) {
-        if (native && scan_key_is(&v, SLICE_LITERAL("images"))) {
-            err = native_images(m, &v);
-        } else if (!native && v.kind == SCAN_ARRAY && scan_key_is(&v, SLICE_LITERAL("content"))) {
-            err = measure_content(m, &v);
-        }
-    }
-    return err;
-}
-
-static enum corral_err measure_messages(struct measure *m, const struct scan_value *messages,
-                                        enum field f, bool native)
-{
-    struct scan_cursor c = scan_open(m->body, messages);
-    struct scan_value message;
-    enum corral_err err = CE_OK;
-
-    while (err == CE_OK && messages->kind == SCAN_ARRAY && scan_next(&c, &message)) {
-        if (++m->info->messages > m->rules->messages_max) {
-            m->info->field = field_name(f);
-            return CE_BODY_TOO_LARGE;
-        }
-        err = measure_message(m, &message, native);
-    }
-    return err;
-}
-
-/* Strings, or token arrays; a flat array of numbers is one input that was tokenised already. */
-static enum corral_err measure_inputs(struct measure *m, const struct scan_value *input)
-{
-    struct scan_cursor c = scan_open(m->body, input);
-    struct scan_value v;
-
-    m->info->inputs = input->kind == SCAN_ARRAY ? 0 : 1;
-    while (input->kind == SCAN_ARRAY && scan_next(&c, &v)) {
-        if (v.kind == SCAN_NUMBER) {
-            m->info->inputs = 1;
-            return CE_OK;
-        }
-        if (++m->info->inputs > m->rules->inputs_max) {
-            m->info->field = field_name(FIELD_INPUT);
-            return CE_BODY_TOO_LARGE;
-        }
-    }
-    return CE_OK;
-}
-
-enum corral_err parts_measure(const struct request_parts *p, const struct request_rules *rules,
-                              struct request_info *info)
-{
-    struct measure m = {.body = p->body, .rules = rules, .info = info};
-    bool native = p->route->dialect == DIALECT_NATIVE;
-    enum corral_err err = CE_OK;
-
-    if (native && p->has[FIELD_IMAGES]) {
-        err = native_images(&m, &p->at[FIELD_IMAGES]);
-    }
-    if (err == CE_OK && p->has[FIELD_MESSAGES]) {
-        err = measure_messages(&m, &p->at[FIELD_MESSAGES], FIELD_MESSAGES, native);
-    }
-    if (err == CE_OK && p->has[FIELD_INPUT]) {
-        bool responses = p->route->id == ROUTE_ID_V1_RESPONSES;
-
-        err = responses ? measure_messages(&m, &p->at[FIELD_INPUT], FIELD_INPUT, false)
-                        : measure_inputs(&m, &p->at[FIELD_INPUT]);
-    }
-    info->prompt_bytes = p->body.len - m.image_text + info->images * IMAGE_PROMPT_BYTES;
-    return err;
+    info->images_bytes += decoded_size(image);
+    p->image_text += image->text_len;
+    return info->images > rules->images_max ? fail(info, "images", CE_IMAGE_TOO_LARGE) : CE_OK;
 }

@@ -1,3 +1,10 @@
+/*
+ * The known fields of a body: which type each must have, and where they stand. Called by the
+ * visitor in request_reader.c while a body is checked; owns nothing.
+ *
+ * Members that corral does not know are never changed, so a run of them is taken down as one note:
+ * the notes have room for everything, however many members a body has.
+ */
 #include "ollama/request_parts.h"
 
 enum {
@@ -44,6 +51,40 @@ const char *field_name(enum field f)
     return fields[f].name;
 }
 
+/* Options of Ollama's Runner struct: a changed one makes it load the model again. */
+#define OPTION(name, bit)                                                                          \
+    {                                                                                              \
+        name, sizeof(name) - 1, bit                                                                \
+    }
+static const struct {
+    const char *name;
+    uint8_t len;
+    unsigned bit;
+} runner_options[] = {
+    OPTION("num_ctx", REQUEST_NUM_CTX),
+    OPTION("num_batch", REQUEST_NUM_BATCH),
+    OPTION("num_gpu", REQUEST_NUM_GPU),
+    OPTION("main_gpu", REQUEST_MAIN_GPU),
+    OPTION("use_mmap", REQUEST_USE_MMAP),
+    OPTION("num_thread", REQUEST_NUM_THREAD),
+    OPTION("draft_num_predict", REQUEST_DRAFT_NUM_PREDICT),
+};
+
+/* Known options and num_predict; each member, a run before each and one behind the last. */
+enum { OPTION_NOTES = 2 * (ARRAY_LEN(runner_options) + 1) + 1, USAGE_NOTES = 3 };
+_Static_assert(1 + 2 * FIELD_COUNT + 1 + OPTION_NOTES + USAGE_NOTES <= SCAN_NOTES_MAX,
+               "there is a note for every known member, and for every run of unknown ones");
+
+unsigned parts_runner_option(const struct scan_value *member)
+{
+    for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
+        if (scan_key_is(member, slice_of(runner_options[i].name, runner_options[i].len))) {
+            return runner_options[i].bit;
+        }
+    }
+    return 0;
+}
+
 enum field field_of(const struct scan_value *member)
 {
     NOT_ZEROED char folded[32];
@@ -72,33 +113,126 @@ static bool is_private(const struct scan_value *member)
     return scan_key_fold(member->key, first, sizeof(first)) > 0 && first[0] == '_';
 }
 
-enum corral_err parts_read(struct request_parts *parts, const char **out_field)
+/* A note for a value; one that corral does not know prolongs the run before it. */
+static uint32_t take_down(struct scan_notes *notes, struct part_list *list,
+                          const struct scan_value *v, bool known)
 {
-    const struct route *route = parts->route;
-    struct scan_cursor c = scan_open(parts->body, &parts->root);
-    struct scan_value v;
+    if (!known && list->in_run) {
+        return list->last;
+    }
+    uint32_t number = ++notes->count;
 
-    while (scan_next(&c, &v)) {
-        enum field f = field_of(&v);
+    notes->at[number] = (struct scan_note){
+        .key_offset = (uint32_t)v->key_offset,
+        .key_len = (uint32_t)v->key.len,
+        .offset = (uint32_t)v->offset,
+        .kind = (uint8_t)v->kind,
+        .key_folded = v->key_folded,
+    };
+    if (list->last != 0) {
+        notes->at[list->last].next = number;
+    } else if (list->holder != 0) {
+        notes->at[list->holder].first = number;
+    }
+    list->last = number;
+    list->in_run = !known;
+    return number;
+}
 
-        if (is_private(&v)) {
-            *out_field = "_debug";
-            return CE_FIELD_REFUSED;
-        }
-        if (f == FIELD_COUNT) {
-            continue;
-        }
-        uint8_t kinds = route->dialect == DIALECT_NATIVE ? fields[f].native : fields[f].v1;
+/* Which of its values the visitor shall be shown. */
+static uint8_t role_of(const struct request_parts *p, enum field f, enum scan_kind kind)
+{
+    bool responses = p->route->id == ROUTE_ID_V1_RESPONSES;
 
-        if (v.kind != SCAN_NULL && (kinds & 1u << v.kind) == 0) {
-            *out_field = fields[f].name;
-            return CE_JSON_TYPE;
-        }
-        parts->present[f] = true;
-        parts->has[f] = v.kind != SCAN_NULL;
-        parts->at[f] = v;
+    if (kind == SCAN_OBJECT && f == FIELD_OPTIONS) {
+        return PART_OPTIONS;
+    }
+    if (kind == SCAN_OBJECT && f == FIELD_STREAM_OPTIONS) {
+        return PART_STREAM_OPTIONS;
+    }
+    if (kind != SCAN_ARRAY) {
+        return PART_LEAF;
+    }
+    switch (f) {
+    case FIELD_MESSAGES:
+        return PART_MESSAGES;
+    case FIELD_INPUT:
+        return responses ? PART_ITEMS : PART_INPUTS;
+    case FIELD_IMAGES:
+        return p->route->dialect == DIALECT_NATIVE ? PART_IMAGES : PART_LEAF;
+    default:
+        return PART_LEAF;
+    }
+}
+
+enum corral_err parts_begin_member(struct request_parts *p, const struct scan_value *v,
+                                   uint8_t *out_role, const char **out_field)
+{
+    enum field f = field_of(v);
+
+    if (is_private(v)) {
+        *out_field = "_debug";
+        return CE_FIELD_REFUSED;
+    }
+    uint32_t note = take_down(p->notes, &p->members, v, f != FIELD_COUNT);
+
+    *out_role = PART_LEAF;
+    if (f == FIELD_COUNT) {
+        return CE_OK;
+    }
+    uint8_t kinds = p->route->dialect == DIALECT_NATIVE ? fields[f].native : fields[f].v1;
+
+    if (v->kind != SCAN_NULL && (kinds & 1u << v->kind) == 0) {
+        *out_field = fields[f].name;
+        return CE_JSON_TYPE;
+    }
+    p->present[f] = true;
+    p->has[f] = v->kind != SCAN_NULL;
+    p->note[f] = note;
+    *out_role = role_of(p, f, v->kind);
+    if (*out_role == PART_OPTIONS || *out_role == PART_STREAM_OPTIONS) {
+        p->options = (struct part_list){.holder = note};
     }
     return CE_OK;
+}
+
+void parts_begin_option(struct request_parts *p, uint8_t around, const struct scan_value *v,
+                        uint8_t *out_role)
+{
+    bool known = around == PART_OPTIONS
+                     ? parts_runner_option(v) != 0 || scan_key_is(v, SLICE_LITERAL("num_predict"))
+                     : scan_key_is(v, SLICE_LITERAL("include_usage"));
+
+    take_down(p->notes, &p->options, v, known);
+    *out_role = PART_LEAF;
+}
+
+void parts_begin_root(struct request_parts *p, const struct scan_value *v)
+{
+    p->members = (struct part_list){0};
+    p->members.holder = take_down(p->notes, &p->members, v, true);
+    p->members.last = 0;
+}
+
+void parts_end(struct request_parts *p, size_t depth, size_t end)
+{
+    uint32_t number = depth == 0   ? p->members.holder
+                      : depth == 1 ? p->members.last
+                                   : p->options.last;
+    struct scan_note *note = &p->notes->at[number];
+
+    note->len = (uint32_t)end - note->offset;
+}
+
+void parts_finish(struct request_parts *p, struct slice body)
+{
+    p->body = body;
+    p->root = scan_noted(body, p->notes, p->members.holder);
+    for (unsigned f = 0; f < FIELD_COUNT; f++) {
+        if (p->present[f]) {
+            p->at[f] = scan_noted(body, p->notes, p->note[f]);
+        }
+    }
 }
 
 enum field parts_output_field(const struct route *route)
@@ -123,11 +257,4 @@ bool parts_output_in_options(const struct route *route)
 bool parts_knows_include_usage(const struct route *route)
 {
     return route->id == ROUTE_ID_V1_CHAT || route->id == ROUTE_ID_V1_COMPLETIONS;
-}
-
-struct slice parts_raw_string(struct slice body, const struct scan_value *v)
-{
-    struct slice raw = scan_raw(body, v);
-
-    return raw.len < 2 ? slice_of(NULL, 0) : slice_of(raw.ptr + 1, raw.len - 2);
 }

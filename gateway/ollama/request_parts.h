@@ -1,11 +1,16 @@
 /**
- * Inside request.h only: the fields of a body that corral knows, found in one walk of its top
- * level.
+ * Inside request.h only: the fields of a body that corral knows, taken down while the body is
+ * checked.
+ *
+ * request_parts.c: the members of the top level, of `options` and of `stream_options`.
+ * request_measure.c: what lies deeper and is counted (messages, images, inputs).
+ * request_reader.c: the visitor that hands each value to one of the two.
  */
 #ifndef CORRAL_OLLAMA_REQUEST_PARTS_H
 #define CORRAL_OLLAMA_REQUEST_PARTS_H
 
 #include "ollama/request.h"
+#include "ollama/scan_check.h"
 
 enum field {
     FIELD_MODEL,
@@ -28,15 +33,61 @@ enum field {
     FIELD_COUNT,
 };
 
+/** What a value of a body is, for the visitor of the check (scan_check.h). */
+enum part_role {
+    PART_NONE,
+    PART_TOP,            /* around the top-level object */
+    PART_ROOT,           /* the top-level object */
+    PART_OPTIONS,        /* a member of it, whose members are taken down too */
+    PART_STREAM_OPTIONS, /* the same */
+    PART_MESSAGES,       /* a member of it, whose elements are messages */
+    PART_ITEMS,          /* the same: `input` of /v1/responses */
+    PART_INPUTS,         /* a member of it, whose elements are counted */
+    PART_IMAGES,         /* an array of images */
+    PART_MESSAGE,
+    PART_CONTENT, /* an array of parts */
+    PART_PART,
+    PART_NESTED_CONTENT, /* of a tool result, within a part */
+    PART_NESTED_PART,
+    PART_IMAGE_URL,             /* an object around a URL */
+    PART_SOURCE,                /* an object around base64 */
+    PART_LEAF = SCAN_ROLE_LEAF, /* any other member of the top level, options, stream_options */
+    PART_BASE64,                /* a string that is an image */
+    PART_URL,                   /* a string that may be a data: URL with an image */
+};
+
+/** Members of one object that are taken down so far. */
+struct part_list {
+    uint32_t holder; /* the object's note */
+    uint32_t last;   /* the note taken last; 0: none */
+    bool in_run;     /* it stands for a run of members that corral does not know */
+};
+
+/** An image that goes by. */
+struct part_image {
+    enum { IMAGE_BASE64, IMAGE_URL_SCHEME, IMAGE_URL_MEDIA, IMAGE_URL_OTHER } state;
+    size_t scheme_len; /* bytes of "data:" seen */
+    size_t text_len;   /* bytes of base64 seen, as spelled */
+    size_t letters;
+    size_t padding;
+    bool broken;
+};
+
 /** One body, and the values of its known fields; FIELD_COUNT is "none of them". */
 struct request_parts {
     const struct route *route;
-    struct slice body;
+    struct slice body;        /* valid from parts_finish on */
     struct scan_notes *notes; /* in the scratch */
-    struct scan_value root;
-    bool has[FIELD_COUNT]; /* present and not null */
+    struct part_list members; /* of the top level */
+    struct part_list options; /* of `options` or `stream_options`, whichever is open */
+    struct part_image image;  /* the one that is open */
+    size_t image_text;        /* bytes of body that are images */
+    bool inputs_are_tokens;   /* `input` is an array of numbers: one input */
+    bool has[FIELD_COUNT];    /* present and not null */
     bool present[FIELD_COUNT];
     bool output_is_plain; /* options.num_predict stands there as output_member would write it */
+    uint32_t note[FIELD_COUNT];
+    struct scan_value root;
     struct scan_value at[FIELD_COUNT];
 };
 
@@ -45,12 +96,22 @@ const char *field_name(enum field f);
 /** Which known field a top-level member is. */
 enum field field_of(const struct scan_value *member);
 
-/**
- * @param parts      zeroed but for route, body and root.
- * @param out_field  [out] on failure: the offending field.
- * @return CE_OK, CE_JSON_TYPE, CE_FIELD_REFUSED.
- */
-MUST_USE enum corral_err parts_read(struct request_parts *parts, const char **out_field);
+/** The bit of a runner option (enum request_option), or 0. */
+unsigned parts_runner_option(const struct scan_value *member);
+
+/** Visitor: the top-level object. */
+void parts_begin_root(struct request_parts *p, const struct scan_value *v);
+/** Visitor: a member of the top level. CE_JSON_TYPE, CE_FIELD_REFUSED: with *out_field. */
+MUST_USE enum corral_err parts_begin_member(struct request_parts *p, const struct scan_value *v,
+                                            uint8_t *out_role, const char **out_field);
+/** Visitor: a member of `options` or `stream_options`. */
+void parts_begin_option(struct request_parts *p, uint8_t around, const struct scan_value *v,
+                        uint8_t *out_role);
+/** Visitor: the top level, a member of it, or an option ends. */
+void parts_end(struct request_parts *p, size_t depth, size_t end);
+
+/** The check is over: at[] and root can be used. */
+void parts_finish(struct request_parts *p, struct slice body);
 
 /** The field that bounds a route's output at the top level, or FIELD_COUNT. */
 enum field parts_output_field(const struct route *route);
@@ -61,12 +122,17 @@ bool parts_output_in_options(const struct route *route);
 /** Whether the streamed answer of this request has usage only when asked for. */
 bool parts_knows_include_usage(const struct route *route);
 
-/** The inside of a string, as spelled. */
-struct slice parts_raw_string(struct slice body, const struct scan_value *v);
-
-/** Counts messages, inputs and images into `info`. @return CE_OK, or as request_read. */
-MUST_USE enum corral_err parts_measure(const struct request_parts *p,
-                                       const struct request_rules *rules,
-                                       struct request_info *info);
+/** Visitor: a value inside messages, inputs or images. Counts into `info`, where its errors too
+ * name their field. */
+MUST_USE enum corral_err measure_begin(struct request_parts *p, const struct request_rules *rules,
+                                       uint8_t around, const struct scan_value *v,
+                                       struct request_info *info, uint8_t *out_role);
+/** Visitor: bytes of an image. */
+MUST_USE enum corral_err measure_text(struct request_parts *p, const struct request_rules *rules,
+                                      struct slice piece, struct request_info *info);
+/** Visitor: an image ends. */
+MUST_USE enum corral_err measure_image_end(struct request_parts *p,
+                                           const struct request_rules *rules,
+                                           struct request_info *info);
 
 #endif

@@ -6,25 +6,6 @@
 
 enum { NUMBER_TEXT = 64 };
 
-/* Options of Ollama's Runner struct: a changed one makes it load the model again. */
-#define OPTION(name, bit)                                                                          \
-    {                                                                                              \
-        name, sizeof(name) - 1, bit                                                                \
-    }
-static const struct {
-    const char *name;
-    uint8_t len;
-    unsigned bit;
-} runner_options[] = {
-    OPTION("num_ctx", REQUEST_NUM_CTX),
-    OPTION("num_batch", REQUEST_NUM_BATCH),
-    OPTION("num_gpu", REQUEST_NUM_GPU),
-    OPTION("main_gpu", REQUEST_MAIN_GPU),
-    OPTION("use_mmap", REQUEST_USE_MMAP),
-    OPTION("num_thread", REQUEST_NUM_THREAD),
-    OPTION("draft_num_predict", REQUEST_DRAFT_NUM_PREDICT),
-};
-
 struct rewrite {
     const struct request_parts *parts;
     const struct request_rules *rules;
@@ -130,17 +111,15 @@ static enum splice_act decide_option(void *arg, const struct scan_value *member,
         *with = w->output;
         return SPLICE_REPLACE;
     }
-    for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
-        if (!scan_key_is(member, slice_of(runner_options[i].name, runner_options[i].len))) {
-            continue;
-        }
-        if ((w->rules->allowed_options & runner_options[i].bit) == 0) {
-            return SPLICE_DROP;
-        }
-        return runner_options[i].bit == REQUEST_NUM_CTX ? decide_num_ctx(w, member, with)
-                                                        : SPLICE_KEEP;
+    unsigned bit = parts_runner_option(member);
+
+    if (bit == 0) {
+        return SPLICE_KEEP;
     }
-    return SPLICE_KEEP;
+    if ((w->rules->allowed_options & bit) == 0) {
+        return SPLICE_DROP;
+    }
+    return bit == REQUEST_NUM_CTX ? decide_num_ctx(w, member, with) : SPLICE_KEEP;
 }
 
 static enum splice_act decide_usage(void *arg, const struct scan_value *member, struct slice *with)
@@ -324,16 +303,21 @@ size_t splice_total(size_t body_len, const struct request_info *info)
     return total;
 }
 
+static size_t at_most(size_t len, size_t max)
+{
+    return len < max ? len : max;
+}
+
 bool splice_next(struct slice body, const struct request_info *info, struct splice_pos *pos,
-                 struct slice *out)
+                 size_t max, struct slice *out)
 {
     for (;;) {
         bool last = pos->index == info->splice_count;
         size_t until = last ? body.len : info->splices[pos->index].offset;
 
         if (pos->offset < until) {
-            *out = slice_of(body.ptr + pos->offset, until - pos->offset);
-            pos->offset = until;
+            *out = slice_of(body.ptr + pos->offset, at_most(until - pos->offset, max));
+            pos->offset += out->len;
             return true;
         }
         if (last) {
@@ -341,12 +325,12 @@ bool splice_next(struct slice body, const struct request_info *info, struct spli
         }
         const struct splice *s = &info->splices[pos->index];
 
-        if (!pos->inserted && s->with.len > 0) {
-            pos->inserted = true;
-            *out = s->with;
+        if (pos->inserted < s->with.len) {
+            *out = slice_of(s->with.ptr + pos->inserted, at_most(s->with.len - pos->inserted, max));
+            pos->inserted += out->len;
             return true;
         }
-        pos->inserted = false;
+        pos->inserted = 0;
         pos->offset = s->offset + s->len;
         pos->index++;
     }

@@ -4,10 +4,12 @@
  * scan_check passes once over a whole text and refuses everything that Go's encoding/json and other
  * parsers read differently: duplicate keys (also in other letter case, also escaped), NUL, lone
  * surrogates, invalid UTF-8, a BOM, numbers beyond a double, bytes after the document.
+ * scan_check.h does the same for a text that arrives in pieces, and lets a visitor watch.
  * A checked text is then walked with cursors, which yield extents into it; nothing is copied.
  * Cursors are safe on unchecked text too (they stop), but mean something on checked text only.
- * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key). The
- * check may write down where values stand, so that walks need not find them again.
+ * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key).
+ * A walk costs what the text costs; where somebody has noted where values stand (struct
+ * scan_notes), it goes from note to note instead.
  */
 #ifndef CORRAL_OLLAMA_SCAN_H
 #define CORRAL_OLLAMA_SCAN_H
@@ -22,7 +24,8 @@
 enum {
     SCAN_DEPTH_MAX = 32,
     SCAN_KEYS_MAX = 10000,
-    SCAN_KEY_BYTES_MAX = 1024, /* of one key, as spelled; a longer one is CE_JSON_KEYS */
+    SCAN_KEY_BYTES_MAX = 1024,    /* of one key, as spelled; a longer one is CE_JSON_KEYS */
+    SCAN_NUMBER_BYTES_MAX = 1024, /* of one number; a longer one is CE_JSON_SYNTAX */
     SCAN_NOTES_MAX = 64,
 };
 
@@ -48,7 +51,7 @@ struct scan_note {
     bool key_folded;
 };
 
-/** Of the first levels of one text, in its order; number 0 is no note. */
+/** Of some values of one text; number 0 is no note. Filled by request_parts.c. */
 struct scan_notes {
     uint32_t count;
     struct scan_note at[SCAN_NOTES_MAX + 1];
@@ -85,17 +88,6 @@ struct scan_cursor {
  */
 MUST_USE enum corral_err scan_check(struct slice text, size_t keys_max, struct arena *arena,
                                     size_t *out_at);
-
-/**
- * The same with keys_max SCAN_KEYS_MAX, and notes on the first levels: walks that begin at
- * *out_root go from note to note there. What there is no room for is walked in the text, with the
- * same result.
- *
- * @param notes     as long as any value that comes from *out_root.
- * @param out_root  [out] on CE_OK: the top-level value.
- */
-MUST_USE enum corral_err scan_check_noting(struct slice text, struct arena *arena,
-                                           struct scan_notes *notes, struct scan_value *out_root);
 
 /** The top-level value of a checked text, surrounding white space left out. */
 struct scan_value scan_root(struct slice text);

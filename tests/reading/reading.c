@@ -38,7 +38,7 @@ static void put_sent(struct buf *out, struct slice body, const struct request_in
     struct slice piece;
 
     must(buf_append_str(out, "\",\"sent\":\"") == CE_OK);
-    while (splice_next(body, info, &pos, &piece)) {
+    while (splice_next(body, info, &pos, SIZE_MAX, &piece)) {
         must(buf_append_json(out, piece) == CE_OK);
     }
     must(buf_append_str(out, "\"}\n") == CE_OK);

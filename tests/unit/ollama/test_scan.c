@@ -2,7 +2,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "ollama/scan.h"
+#include "ollama/scan_check.h"
 #include "unit.h"
 
 static enum corral_err check(struct slice text)
@@ -339,95 +339,177 @@ START_TEST(values_are_decoded)
 }
 END_TEST
 
-/* Two walks over the same container see the same, all the way down. Returns how many values. */
-static size_t same_walk(struct slice text, const struct scan_value *noted,
-                        const struct scan_value *plain)
+/* Both must come to the same, wherever the text is cut and however often. */
+static const char *const cut_anywhere[] = {
+    "{}",
+    " {\t\"a\" : [ ] , \"b\" : { } }\r\n",
+    "{\"a\":[1,-0,0.5,1E2,1e-400,9007199254740993,1.7976931348623157e308]}",
+    "{\"a\":\"\\ud83d\\ude00\\u212a\\\"\\\\\\/\\b\\f\\n\\r\\t\"}",
+    "{\"a\":true,\"b\":false,\"\":null}",
+    "{\"k\":\"\xf0\x9f\x98\x80\xe2\x82\xac\",\"\\u212a\":0}",
+    "{\"a\":\"\\ud83d\\ude0g\"}",
+    "{\"a\":\"\\ud83d\"}",
+    "{\"a\":\"\\u0000\"}",
+    "{\"a\":\"\xf0\x9f\x98\"}",
+    "{\"a\":tru}",
+    "{\"a\":truee}",
+    "{\"a\":1e309}",
+    "{\"a\":01}",
+    "{\"a\":1.}",
+    "{\"a\":1e}",
+    "{\"a\":-}",
+    "{\"K\":1,\"\\u212a\":2}",
+    "{\"a\":1,\"\\u0061\":2}",
+    "{\"a\":1}x",
+    "{\"a\":1",
+    "{\"a\"",
+    "{\"a",
+    "{\"a\" 1}",
+    "{,}",
+    "[1]",
+    " 17",
+    "",
+    "\xef\xbb\xbf{}",
+    "{\"a\":[1,]}",
+    "{\"a\":[1}",
+};
+
+static enum corral_err feed(struct scan_check *c, struct slice text, size_t known)
 {
-    struct scan_cursor a = scan_open(text, noted);
-    struct scan_cursor b = scan_open(text, plain);
-    struct scan_value x;
-    struct scan_value y;
-    size_t seen = 0;
+    enum corral_err err = scan_check_feed(c, slice_of(text.ptr, known), false);
 
-    for (; scan_next(&b, &y); seen++) {
-        char folded[SCAN_KEY_BYTES_MAX];
-
-        ck_assert(scan_next(&a, &x));
-        ck_assert_int_eq(x.kind, y.kind);
-        ck_assert_uint_eq(x.offset, y.offset);
-        ck_assert_uint_eq(x.len, y.len);
-        ck_assert_uint_eq(x.key_offset, y.key_offset);
-        ck_assert(slice_eq(x.key, y.key));
-        size_t len = scan_key_fold(y.key, folded, sizeof(folded));
-        ck_assert(!x.key_folded || slice_eq(x.key, slice_of(folded, len)));
-        seen += same_walk(text, &x, &y);
-    }
-    ck_assert(!scan_next(&a, &x));
-    return seen;
+    ck_assert_int_ne(err, CE_OK);
+    return err;
 }
 
-static void check_notes(struct slice text, size_t values)
+START_TEST(pieces_are_read_like_the_whole)
 {
-    static struct scan_notes notes;
-    struct arena arena = {0};
-    struct scan_value plain = scan_root(text);
-    struct scan_value root;
+    for (size_t i = 0; i < ARRAY_LEN(cut_anywhere); i++) {
+        struct slice text = slice_str(cut_anywhere[i]);
+        enum corral_err expected = check(text);
 
-    memset(&notes, 0xee, sizeof(notes)); /* whatever was there before */
-    ck_assert_int_eq(scan_check_noting(text, &arena, &notes, &root), CE_OK);
-    ck_assert_uint_le(notes.count, SCAN_NOTES_MAX);
-    ck_assert(root.kind == plain.kind && root.offset == plain.offset && root.len == plain.len);
-    ck_assert_uint_eq(same_walk(text, &root, &plain), values);
-    arena_finish(&arena);
-}
+        for (size_t cut = 0; cut <= text.len; cut++) {
+            struct scan_check c;
+            struct arena arena = {0};
 
-START_TEST(notes_tell_what_a_walk_finds)
-{
-    static const struct {
-        const char *text;
-        size_t values;
-    } cases[] = {
-        {" { } ", 0},
-        {"{\"\":1}", 1},
-        {"{\"a\" : [ ] , \"B\" : { } , \"c\" : [ 1 , \"x\\\"]\" , null ] }\n", 6},
-        {"{\"mod\\u0065l\":\"}\",\"Messages\":[{\"role\":\"user\",\"content\":[{\"t\":1}]}]}", 7},
-        {"{\"\xe2\x84\xaa"
-         "eep_alive\":-0.5e1,\"num_predict\":true,\"NUM_CTX_LONG\":false}",
-         3},
-        {"{\"a\":[[[[[[1,2],3],4],5],6],7]}", 13},
-        {"{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":{}}}}},\"f\":[{},[],{}]}", 9},
-    };
-    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        check_notes(slice_str(cases[i].text), cases[i].values);
+            scan_check_init(&c, SCAN_KEYS_MAX, &arena, NULL, NULL);
+            enum corral_err err = feed(&c, text, cut);
+            err = err == CE_MORE ? scan_check_feed(&c, text, true) : err;
+            ck_assert_msg(err == expected, "%s cut at %zu: %s", text.ptr, cut, err_reason(err));
+
+            scan_check_init(&c, SCAN_KEYS_MAX, &arena, NULL, NULL);
+            err = CE_MORE;
+            for (size_t n = cut; n < text.len && err == CE_MORE; n++) {
+                err = feed(&c, text, n);
+            }
+            err = err == CE_MORE ? scan_check_feed(&c, text, true) : err;
+            ck_assert_msg(err == expected, "%s byte by byte from %zu", text.ptr, cut);
+            arena_finish(&arena);
+        }
     }
 }
 END_TEST
 
-/* More than there is room for: at the first level, deeper, and both. */
-START_TEST(notes_that_are_full_miss_nothing)
+/* A visitor that writes down what it is told; arrays are leaves, strings are shown. */
+static enum corral_err see_begin(void *arg, size_t depth, uint8_t around,
+                                 const struct scan_value *v, uint8_t *out_role)
 {
-    for (unsigned n = 0; n < 140; n++) {
-        struct buf deep = buf_make(1 << 20);
-        struct buf wide = buf_make(1 << 20);
+    *out_role = v->kind == SCAN_ARRAY ? SCAN_ROLE_LEAF : (uint8_t)(around + 1);
+    return buf_printf(arg, "%zu+%.*s@%zu/%zu ", depth, SLICE_ARG(v->key), v->offset, v->key_offset);
+}
 
-        ck_assert_int_eq(buf_append_str(&deep, "{\"first\":{},\"messages\":["), CE_OK);
-        ck_assert_int_eq(buf_append_str(&wide, "{\"list\":[0"), CE_OK);
-        for (unsigned i = 0; i < n; i++) {
-            ck_assert_int_eq(
-                buf_printf(&deep, "%s{\"role\":\"user\",\"content\":\"%u\"}", i == 0 ? "" : ",", i),
-                CE_OK);
-            ck_assert_int_eq(buf_printf(&wide, ",%u", i), CE_OK);
+static enum corral_err see_text(void *arg, uint8_t role, struct slice piece)
+{
+    return buf_append(arg, piece);
+}
+
+static enum corral_err see_end(void *arg, size_t depth, uint8_t role, size_t end)
+{
+    return buf_printf(arg, " %zu-%u<%zu ", depth, role, end);
+}
+
+START_TEST(a_visitor_sees_what_it_asked_for)
+{
+    static const struct scan_visitor visitor = {see_begin, see_text, see_end};
+    struct slice text =
+        SLICE_LITERAL("{\"a\": \"x\\ny\xc3\xa9z\", \"b\":[1,{\"c\":2}], \"d\":{\"E\":12}}");
+    static const char seen[] = "0+@0/0 1+a@6/1 x\\ny\xc3\xa9z 1-3<15 1+b@21/17  1-128<32 "
+                               "1+d@38/34 2+E@43/39  2-4<45  1-3<46  0-2<47 ";
+
+    for (size_t cut = 0; cut <= text.len; cut++) {
+        struct scan_check c;
+        struct arena arena = {0};
+        struct buf out = buf_make(1000);
+
+        scan_check_init(&c, SCAN_KEYS_MAX, &arena, &visitor, &out);
+        ck_assert_int_eq(feed(&c, text, cut), CE_MORE);
+        ck_assert_int_eq(scan_check_feed(&c, text, true), CE_OK);
+        ck_assert_msg(slice_eq_str(buf_slice(&out), seen), "cut at %zu: %.*s", cut,
+                      SLICE_ARG(buf_slice(&out)));
+        buf_finish(&out);
+        arena_finish(&arena);
+    }
+}
+END_TEST
+
+/* What is longer would have to be read again for each piece that comes. */
+START_TEST(long_numbers_are_refused)
+{
+    static const size_t lens[] = {SCAN_NUMBER_BYTES_MAX, SCAN_NUMBER_BYTES_MAX + 1};
+
+    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+        struct buf b = buf_make(1 << 20);
+
+        ck_assert_int_eq(buf_append_str(&b, "{\"a\":0."), CE_OK);
+        repeat(&b, "1", lens[i] - 2);
+        ck_assert_int_eq(buf_append_str(&b, "}"), CE_OK);
+        enum corral_err expected = i == 0 ? CE_OK : CE_JSON_SYNTAX;
+
+        ck_assert_int_eq(check(buf_slice(&b)), expected);
+        for (size_t cut = b.len - 1100; cut <= b.len; cut += 7) {
+            struct scan_check c;
+            struct arena arena = {0};
+
+            scan_check_init(&c, SCAN_KEYS_MAX, &arena, NULL, NULL);
+            enum corral_err err = feed(&c, buf_slice(&b), cut);
+            err = err == CE_MORE ? scan_check_feed(&c, buf_slice(&b), true) : err;
+            ck_assert_int_eq(err, expected);
+            arena_finish(&arena);
         }
-        ck_assert_int_eq(buf_append_str(&deep, "],\"last\":[1]}"), CE_OK);
-        ck_assert_int_eq(buf_append_str(&wide, "]"), CE_OK);
-        for (unsigned i = 0; i < n; i++) {
-            ck_assert_int_eq(buf_printf(&wide, ",\"k%u\":{\"x\":[%u]}", i, i), CE_OK);
+        buf_finish(&b);
+    }
+}
+END_TEST
+
+/* Megabytes of one token, a kilobyte at a time: no byte is looked at twice. */
+START_TEST(pieces_cost_what_the_whole_costs)
+{
+    static const struct {
+        const char *before;
+        const char *unit;
+        const char *after;
+    } texts[] = {
+        {"{\"a\":\"", "x", "\"}"},   {"{\"a\":\"", "\\n", "\"}"}, {"{", " ", "}"},
+        {"{\"a\":[[]", ",{}", "]}"}, {"{\"a\":[1", ",1", "]}"},   {"{\"a\":\"", "\xc3\xa9", "\"}"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
+        struct scan_check c;
+        struct arena arena = {0};
+        struct buf b = buf_make(8 << 20);
+
+        ck_assert_int_eq(buf_append_str(&b, texts[i].before), CE_OK);
+        repeat(&b, texts[i].unit, (4u << 20) / strlen(texts[i].unit));
+        ck_assert_int_eq(buf_append_str(&b, texts[i].after), CE_OK);
+        uint64_t from = clock_mono_ms();
+
+        scan_check_init(&c, SCAN_KEYS_MAX, &arena, NULL, NULL);
+        for (size_t n = 0; n < b.len; n += 1024) {
+            ck_assert_int_eq(feed(&c, buf_slice(&b), n), CE_MORE);
         }
-        ck_assert_int_eq(buf_append_str(&wide, "}"), CE_OK);
-        check_notes(buf_slice(&deep), 4 + 3 * (size_t)n);
-        check_notes(buf_slice(&wide), 2 + 4 * (size_t)n);
-        buf_finish(&deep);
-        buf_finish(&wide);
+        ck_assert_int_eq(scan_check_feed(&c, buf_slice(&b), true), CE_OK);
+        ck_assert_uint_lt(clock_mono_ms() - from, 4000);
+        arena_finish(&arena);
+        buf_finish(&b);
     }
 }
 END_TEST
@@ -448,8 +530,10 @@ static Suite *scan_suite(void)
     tcase_add_test(tc, cursors_give_extents);
     tcase_add_test(tc, cursors_survive_any_text);
     tcase_add_test(tc, values_are_decoded);
-    tcase_add_test(tc, notes_tell_what_a_walk_finds);
-    tcase_add_test(tc, notes_that_are_full_miss_nothing);
+    tcase_add_test(tc, pieces_are_read_like_the_whole);
+    tcase_add_test(tc, a_visitor_sees_what_it_asked_for);
+    tcase_add_test(tc, long_numbers_are_refused);
+    tcase_add_test(tc, pieces_cost_what_the_whole_costs);
     suite_add_tcase(suite, tc);
     return suite;
 }
