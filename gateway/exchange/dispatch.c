@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "exchange/body.h"
 #include "exchange/impl.h"
 #include "http/h1_write.h"
 #include "ollama/dialect.h"

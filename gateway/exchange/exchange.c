@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "exchange/body.h"
 #include "exchange/impl.h"
 #include "exchange/limits.h"
 

@@ -61,7 +61,7 @@ struct exchange {
     struct request_info info;
     uint32_t model; /* interned; INTERN_NONE: no model */
 
-    /* how much; both in the arena, NULL when the tenant has no limits */
+    /* how much; both in the arena; NULL: the tenant has no limits */
     struct limit_verdict *verdict;
     struct limit_grant *grant; /* until it is settled */
 
@@ -93,7 +93,6 @@ struct exchange {
     uint64_t sent_us;
     uint64_t first_byte_us;
     uint64_t last_chunk_us;
-
     alignas(16) char room[EX_ROOM_BYTES]; /* the arena begins here */
 };
 
@@ -108,20 +107,10 @@ void exchange_end(struct exchange *ex);
 /** Give back the slot; UINT32_MAX: counts are not known. */
 void exchange_release_slot(struct exchange *ex);
 
-/* body.c */
-void exchange_drop_body(struct exchange *ex);
-
 /* steps.c */
 void exchange_route(struct exchange *ex, const struct http_request *request);
 /** A small body is whole: read it and go on. */
 void exchange_body_ready(struct exchange *ex);
-/** By which a body is read. */
-struct request_rules exchange_reading_rules(const struct exchange *ex);
-/**
- * A body was read, with this result: rights, limits, what must change on its way (while what it
- * was read with is still there). False: the client has its answer, the exchange has ended.
- */
-bool exchange_body_passes(struct exchange *ex, enum corral_err err);
 void exchange_admit(struct exchange *ex, int64_t except_replica);
 void exchange_granted(struct exchange *ex);
 

@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "base/clock.h"
+#include "exchange/body.h"
 #include "exchange/impl.h"
 #include "exchange/limits.h"
 

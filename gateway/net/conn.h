@@ -115,14 +115,6 @@ size_t conn_pending(const struct conn *c);
 void conn_flush(struct conn *c);
 
 /**
- * One read of a connection of worker.again. The worker calls it, once per turn. May close.
- */
-void conn_read_again(struct conn *c);
-
-/** For transports: be called when the peer takes bytes again, or no more. */
-void conn_arm_write(struct conn *c, bool on);
-
-/**
  * The peer streams: let the kernel acknowledge several segments at once (TCP_QUICKACK, tcp(7)).
  * Each as it is read costs a third of a chunk. It forgets that: ask again now and then.
  */

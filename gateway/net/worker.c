@@ -9,7 +9,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "net/conn.h"
+#include "net/transport.h"
 
 enum { EXIT_OS_ERROR = 71 };
 

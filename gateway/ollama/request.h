@@ -45,9 +45,8 @@ struct request_rules {
     size_t inputs_max;        /* elements of an embedding's `input`; CE_BODY_TOO_LARGE */
 };
 
-/** No runner options, no bound, usage injected, nothing remote, and the limits' defaults. */
+/** No runner options, no bound, usage injected, nothing remote, the limits' defaults. */
 struct request_rules request_rules_default(void);
-
 enum {
     REQUEST_SPLICES_MAX = 24,
     REQUEST_NAME_BYTES_MAX = 4096, /* of a model's name, as spelled; a longer one is no name */
@@ -109,7 +108,6 @@ struct request_reader *request_reader_create(const struct route *route,
 
 /**
  * Read on, up to the end of `body`: each byte is looked at once.
- *
  * @param body   all of it so far; it may lie elsewhere than at the call before.
  * @param whole  nothing comes behind it.
  * @param out_field  [out] on failure: as request_info.field.
@@ -122,7 +120,7 @@ MUST_USE enum corral_err request_reader_feed(struct request_reader *r, struct sl
 /** Bytes of the scratch beyond the reader itself: grows with the keys of the body. */
 size_t request_reader_memory(const struct request_reader *r);
 
-/** What a body asks for that was read to its end. As request_read. */
+/** What a body asks for that was read to its end. */
 MUST_USE enum corral_err request_reader_finish(struct request_reader *r, struct slice body,
                                                struct arena *arena, struct request_info *out);
 
