@@ -162,9 +162,9 @@ static bool plan_descriptors(struct app *a, const struct settings *s)
                 s->limits.connections == 0 ? "" : " for limits.connections");
         return false;
     }
-    a->house.max_connections = s->limits.connections != 0
-                                   ? s->limits.connections
-                                   : (uint32_t)((limit.rlim_cur - FDS_RESERVED) / 2);
+    a->house.shares.max = s->limits.connections != 0
+                              ? s->limits.connections
+                              : (uint32_t)((limit.rlim_cur - FDS_RESERVED) / 2);
     return true;
 }
 
@@ -191,6 +191,8 @@ static void build_house(struct app *a, const struct settings *s)
     h->limiter = limiter_create(MAX_TENANTS + 1, s->limits.counters_per_tenant);
     body_budget_init(&h->bodies, MAX_TENANTS + 1);
     h->sources = source_count_create();
+    h->known_sources = source_count_create();
+    connection_share_init(&h->shares, MAX_TENANTS + 1);
     replica_board_init(&h->board);
     pthread_mutex_init(&h->snapshot_lock, NULL);
     a->main_worker = worker_create(UINT16_MAX);
@@ -217,6 +219,8 @@ static void demolish_house(struct app *a)
     ledger_destroy(h->ledger);
     replica_board_finish(&h->board);
     source_count_destroy(h->sources);
+    source_count_destroy(h->known_sources);
+    connection_share_finish(&h->shares);
     intern_destroy(h->tenants);
     intern_destroy(h->models);
     intern_destroy(h->replicas);
@@ -239,7 +243,7 @@ static void log_start(struct app *a)
     log_str(&line, "commit", CORRAL_COMMIT);
     log_str(&line, "configuration", a->path == NULL ? "built-in" : a->path);
     log_u64(&line, "workers", a->house.worker_count);
-    log_u64(&line, "max_connections", a->house.max_connections);
+    log_u64(&line, "max_connections", a->house.shares.max);
     log_bool(&line, "sandbox", a->sandbox.entered);
     log_u64(&line, "landlock_abi", (uint64_t)a->sandbox.landlock_abi);
     log_end(&line);

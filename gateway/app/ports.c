@@ -8,6 +8,7 @@
 #include "app/app.h"
 #include "app/scrape.h"
 #include "base/mem.h"
+#include "http/authority.h"
 
 static bool explain(const char *what, const char *address)
 {
@@ -157,14 +158,37 @@ static const struct control_route metrics_routes[] = {
     {"/metrics", "text/plain; version=0.0.4", answer_metrics},
 };
 
+/* Prometheus scrapes pods by their address. */
+static bool owns_host(void *arg, struct slice authority)
+{
+    struct app *a = arg;
+    struct http_authority name;
+    struct net_prefix literal;
+
+    if (http_authority_parse(authority, &name) != CE_OK) {
+        return false;
+    }
+    if (name.is_ipv6 || net_prefix_parse(name.host, &literal) == CE_OK) {
+        return true;
+    }
+    struct snapshot *s = house_snapshot(&a->house);
+    bool owns = snapshot_owns_host(s, authority);
+
+    snapshot_unref(s);
+    return owns;
+}
+
+/* A kubelet asks by whatever name its pod has, and learns nothing worth guarding. */
+static const struct control_site health_site = {health_routes, ARRAY_LEN(health_routes), NULL};
+static const struct control_site metrics_site = {metrics_routes, ARRAY_LEN(metrics_routes),
+                                                 owns_host};
+
 void ports_serve(struct app *a)
 {
     if (a->health_fd >= 0) {
-        a->health = control_create(a->main_worker, a->health_fd, health_routes,
-                                   ARRAY_LEN(health_routes), a);
+        a->health = control_create(a->main_worker, a->health_fd, &health_site, a);
     }
     if (a->metrics_fd >= 0) {
-        a->metrics_port = control_create(a->main_worker, a->metrics_fd, metrics_routes,
-                                         ARRAY_LEN(metrics_routes), a);
+        a->metrics_port = control_create(a->main_worker, a->metrics_fd, &metrics_site, a);
     }
 }

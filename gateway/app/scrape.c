@@ -120,6 +120,14 @@ static void each_bodies(void *arg, const struct ledger_tenant_view *t)
                   body_budget_held(&s->app->house.bodies, t->tenant));
 }
 
+static void each_connections(void *arg, const struct ledger_tenant_view *t)
+{
+    struct scrape *s = arg;
+
+    put_of_tenant(s, "corral_tenant_connections", t->tenant, "",
+                  connection_share_held(&s->app->house.shares, t->tenant));
+}
+
 static void head(struct scrape *s, const char *name, const char *kind, const char *help)
 {
     if (s->err == CE_OK) {
@@ -171,7 +179,10 @@ static void write_gauges(struct scrape *s)
     ledger_each_tenant(h->ledger, each_service, s);
     write_expiry(s);
     write_one(s, "corral_open_connections", "gauge", "Client connections open now.",
-              atomic_load_explicit(&h->connections, memory_order_relaxed));
+              atomic_load_explicit(&h->shares.total, memory_order_relaxed));
+    head(s, "corral_tenant_connections", "gauge",
+         "Open connections by the tenant whose credential came first on them.");
+    ledger_each_tenant(h->ledger, each_connections, s);
     head(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.");
     ledger_each_tenant(h->ledger, each_bodies, s);
     write_one(s, "corral_limit_counters", "gauge", "Counters of limits in use, over all tenants.",

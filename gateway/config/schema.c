@@ -271,7 +271,18 @@ static const struct key_spec limit_keys[] = {
      .sentence = "Connections of one source address that have not shown a credential yet."},
     {"connections_per_trusted_address", KEY_U32,
      AT(struct settings, limits.connections_per_trusted_address), .min = 1, .max = 1000000,
-     .fallback = "1024", .sentence = "The same for a listener's trusted_sources."},
+     .fallback = "1024",
+     .sentence = "The same for a listener's trusted_sources, with a credential and without."},
+    {"connections_per_known_address", KEY_U32,
+     AT(struct settings, limits.connections_per_known_address), .min = 1, .max = 1000000,
+     .fallback = "512",
+     .sentence = "Connections of one source address that have shown a credential; the first request "
+                 "of one more gets 429."},
+    {"connections_per_tenant", KEY_U32, AT(struct settings, limits.connections_per_tenant),
+     .max = 1000000, .fallback = "0",
+     .sentence = "Connections whose first credential was of one tenant; 429 above it. 0: half of "
+                 "all. Of all connections the last tenth is kept for tenants that hold fewer than "
+                 "ten."},
     {"image_bytes", KEY_U64, AT(struct settings, limits.image_bytes), .min = 1, .max = 1073741824,
      .fallback = "20971520", .sentence = "One image, decoded; 413 above it."},
     {"images_bytes", KEY_U64, AT(struct settings, limits.images_bytes), .min = 1, .max = 1073741824,
@@ -292,8 +303,14 @@ static const struct key_spec limit_keys[] = {
                  "and model; 76 bytes each when used. More users get 503."},
     {"auth_failures_per_10s", KEY_U32, AT(struct settings, limits.auth_failures_per_10s), .min = 1,
      .max = 1000000, .fallback = "20",
-     .sentence = "Refused credentials of one source address (and worker) in 10 s; above it only "
-                 "API keys and tokens known already are looked at."},
+     .sentence = "Wrong credentials of one source address (and worker) in 10 s; above it only API "
+                 "keys and tokens verified before are looked at, other requests get 429. A request "
+                 "without a credential and an expired token do not count."},
+    {"trusted_auth_failures_per_10s", KEY_U32,
+     AT(struct settings, limits.trusted_auth_failures_per_10s), .min = 1, .max = 1000000,
+     .fallback = "1000",
+     .sentence = "The same for a listener's trusted_sources and UNIX sockets, behind which are "
+                 "many clients."},
 };
 static const struct schema limit_schema = SCHEMA(limit_keys, struct settings);
 

@@ -53,15 +53,18 @@ struct limit_settings {
     uint64_t tenant_body_memory_bytes; /* of one tenant; 0: half of them */
     uint32_t connections;              /* 0: (descriptor limit - 256) / 2 */
     uint32_t connections_per_address;
-    uint32_t connections_per_trusted_address;
+    uint32_t connections_per_trusted_address; /* the same for both, of trusted_sources */
+    uint32_t connections_per_known_address;   /* that have shown a credential */
+    uint32_t connections_per_tenant;          /* 0: half of all */
     uint64_t image_bytes;
     uint64_t images_bytes;
     uint32_t images;
     uint32_t messages;
     uint32_t inputs;
     uint32_t default_output_tokens;
-    uint32_t counters_per_tenant;   /* of limit/ */
-    uint32_t auth_failures_per_10s; /* of one connection's source; above it 401 without a look */
+    uint32_t counters_per_tenant;           /* of limit/ */
+    uint32_t auth_failures_per_10s;         /* of one source; above it 429 without a look */
+    uint32_t trusted_auth_failures_per_10s; /* the same for trusted_sources */
 };
 
 struct queue_settings {

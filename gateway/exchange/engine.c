@@ -188,12 +188,13 @@ static struct failure_window *window_of(struct engine *e, uint64_t source)
                         ENGINE_SOURCE_SLOTS];
 }
 
-bool engine_failed_too_often(struct engine *e, uint64_t source)
+bool engine_failed_too_often(struct engine *e, uint64_t source, bool trusted)
 {
     const struct failure_window *f = window_of(e, source);
+    const struct limit_settings *l = &e->snapshot->settings.limits;
 
     return f->source == source && e->worker->now_ms - f->since_ms < FAILURE_WINDOW_MS &&
-           f->count >= e->snapshot->settings.limits.auth_failures_per_10s;
+           f->count >= (trusted ? l->trusted_auth_failures_per_10s : l->auth_failures_per_10s);
 }
 
 void engine_count_failure(struct engine *e, uint64_t source)

@@ -79,8 +79,8 @@ void engine_map_ticket(struct engine *e, struct ticket_ref ref, struct exchange 
 enum { REQUEST_ID_BYTES = 28 };
 void engine_request_id(struct engine *e, char out[static REQUEST_ID_BYTES]);
 
-/** Count a failed credential of a source; whether it had too many of late. */
-bool engine_failed_too_often(struct engine *e, uint64_t source);
+/** Count a wrong credential of a source; whether it had too many of late. */
+bool engine_failed_too_often(struct engine *e, uint64_t source, bool trusted);
 void engine_count_failure(struct engine *e, uint64_t source);
 
 #endif

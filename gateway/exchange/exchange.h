@@ -48,8 +48,11 @@ struct client_ops {
     void (*finish)(void *client);
     /** The answer is broken off so that the client can see it. The front forgets the exchange. */
     void (*cut)(void *client);
-    /** This client has shown a credential: it leaves the per-address count of strangers. */
-    void (*known)(void *client);
+    /**
+     * This client has shown a credential of that tenant: the first one decides who holds the
+     * connection. CE_CONNECTIONS...: there is no room for one more; it closes after the answer.
+     */
+    enum corral_err (*known)(void *client, uint32_t tenant);
     const char *protocol; /* for the access line: "HTTP/1.1" */
 };
 
@@ -58,6 +61,7 @@ struct client_info {
     void *client; /* borrowed until finish or cut */
     struct net_peer peer;
     bool tls;
+    bool trusted; /* comes from a trusted source: many clients may stand behind it */
     const struct tls_names *certificate; /* borrowed during exchange_begin; NULL: none was shown */
 };
 

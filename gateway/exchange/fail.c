@@ -87,7 +87,22 @@ static const struct failure table[CE_COUNT] = {
     [CE_VERB_FORBIDDEN] = {403, NULL, "Your credential does not allow this operation (@).", false},
     [CE_ADMIN_FORBIDDEN] = {403, NULL, "This operation is reserved to the operator of the gateway.",
                             false},
-    [CE_AUTH_FLOOD] = {401, NULL, credential_sentence, true},
+    [CE_AUTH_FLOOD] = {429, NULL,
+                       "Too many wrong credentials came from your address. Please try again in a "
+                       "few seconds.",
+                       true},
+    [CE_CONNECTIONS] = {503, NULL,
+                        "Nearly all connections of the gateway are in use. Please try again in a "
+                        "few seconds.",
+                        true},
+    [CE_CONNECTIONS_ADDRESS] = {429, NULL,
+                                "Too many connections are open from your address. Please close "
+                                "some, or send more requests over each.",
+                                true},
+    [CE_CONNECTIONS_TENANT] = {429, NULL,
+                               "Too many connections are open with your credentials. Please close "
+                               "some, or send more requests over each.",
+                               true},
     [CE_LIMIT_REQUESTS] = {429, "rate_limit_exceeded", "Too many requests: the limit is @.", false},
     [CE_LIMIT_TOKENS] = {429, "rate_limit_exceeded", "Too many tokens: the limit is @.", false},
     [CE_LIMIT_BUDGET] = {429, "insufficient_quota", "The token budget is used up: it is @.", false},
@@ -159,6 +174,11 @@ static struct slice compose(const char *sentence, struct slice detail, char *out
 static const char *retry_after(enum corral_err err)
 {
     switch (err) {
+    case CE_AUTH_FLOOD:
+        return "10";
+    case CE_CONNECTIONS:
+    case CE_CONNECTIONS_ADDRESS:
+    case CE_CONNECTIONS_TENANT:
     case CE_QUEUE_TENANT_FULL:
     case CE_QUEUE_FULL:
     case CE_NO_REPLICA:

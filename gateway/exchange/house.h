@@ -11,6 +11,7 @@
 #include "base/intern.h"
 #include "config/snapshot.h"
 #include "exchange/body_budget.h"
+#include "exchange/connection_share.h"
 #include "limit/limit.h"
 #include "net/source_count.h"
 #include "net/worker.h"
@@ -43,10 +44,10 @@ struct house {
     struct intern *replicas;
     struct intern *limits; /* names of limits, for metrics */
     struct limiter *limiter;
-    struct source_count *sources;
+    struct source_count *sources;       /* connections without a credential */
+    struct source_count *known_sources; /* with one */
+    struct connection_share shares;
     struct body_budget bodies;
-    atomic_uint connections; /* open client connections */
-    uint32_t max_connections;
     pthread_mutex_t snapshot_lock; /* guards snapshot */
     struct snapshot *snapshot;     /* counted */
 };

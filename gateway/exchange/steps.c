@@ -120,9 +120,15 @@ static enum corral_err judge_credential(struct exchange *ex, const struct http_f
         return auth_identify_certificate(ex->snapshot->auth, certificate->names, certificate->count,
                                          &ex->principal);
     }
-    return auth_identify(ex->snapshot->auth, e->tokens, ex->snapshot->generation, fields,
-                         clock_wall_ms() / 1000, engine_failed_too_often(e, source), &ex->arena,
-                         &ex->principal);
+    return auth_identify(
+        ex->snapshot->auth, e->tokens, ex->snapshot->generation, fields, clock_wall_ms() / 1000,
+        engine_failed_too_often(e, source, ex->client.trusted), &ex->arena, &ex->principal);
+}
+
+/* Nothing is guessed by a request without a credential, or with one that was good once. */
+static bool is_guess(enum corral_err err)
+{
+    return err != CE_AUTH_MISSING && err != CE_AUTH_EXPIRED && err != CE_AUTH_FLOOD;
 }
 
 static enum corral_err identify(struct exchange *ex, const struct http_fields *fields)
@@ -130,13 +136,14 @@ static enum corral_err identify(struct exchange *ex, const struct http_fields *f
     struct engine *e = ex->engine;
     uint64_t source = net_peer_source(&ex->client.peer);
     enum corral_err err = judge_credential(ex, fields, source);
-    if (err != CE_OK) {
-        engine_count_failure(e, source);
-        metrics_add(e->metrics, M_AUTH_FAILURES, err, 0, 0, 1);
-        return err;
+    if (err == CE_OK) {
+        return ex->client.ops->known(ex->client.client, ex->principal.tenant->id);
     }
-    ex->client.ops->known(ex->client.client);
-    return CE_OK;
+    if (is_guess(err)) {
+        engine_count_failure(e, source);
+    }
+    metrics_add(e->metrics, M_AUTH_FAILURES, err, 0, 0, 1);
+    return err;
 }
 
 static enum corral_err check_rights(struct exchange *ex)

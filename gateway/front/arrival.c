@@ -44,7 +44,7 @@ static void refuse(struct arrival *a, enum corral_err why)
 {
     leave(a);
     front_refuse(a->from->front, a->fd, why, &a->peer);
-    atomic_fetch_sub_explicit(&a->from->front->engine->house->connections, 1, memory_order_relaxed);
+    connection_share_close(&a->from->front->engine->house->shares);
 }
 
 static void judge(struct arrival *a)

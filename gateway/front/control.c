@@ -10,10 +10,9 @@
 
 struct control {
     struct listener listener;
-    const struct control_route *routes;
-    size_t route_count;
+    const struct control_site *site;
     void *arg;
-    struct list peers; /* peer.of_control */
+    struct list peers; /* peer.of_control, the oldest first */
     size_t peer_count;
 };
 
@@ -22,6 +21,7 @@ struct peer {
     struct list of_control; /* control.peers */
     struct control *control;
     struct conn *conn;
+    uint64_t source; /* its address, as net_peer_source */
     struct deadline deadline;
     struct h1_scan scan;
 };
@@ -50,12 +50,18 @@ static void write_answer(struct peer *p, unsigned status, const char *type, stru
 
 static const struct control_route *find_route(const struct control *c, struct slice path)
 {
-    for (size_t i = 0; i < c->route_count; i++) {
-        if (slice_eq_str(path, c->routes[i].path)) {
-            return &c->routes[i];
+    for (size_t i = 0; i < c->site->route_count; i++) {
+        if (slice_eq_str(path, c->site->routes[i].path)) {
+            return &c->site->routes[i];
         }
     }
     return NULL;
+}
+
+static bool owns_host(const struct control *c, struct slice authority)
+{
+    return c->site->owns_host == NULL || authority.len == 0 ||
+           c->site->owns_host(c->arg, authority);
 }
 
 static void answer(struct peer *p, const struct http_request *r)
@@ -64,7 +70,10 @@ static void answer(struct peer *p, const struct http_request *r)
     bool head = slice_eq_str(r->method, "HEAD");
     struct buf body = buf_make(CONTROL_MAX_BYTES);
 
-    if (route == NULL) {
+    if (!owns_host(p->control, r->authority)) {
+        write_answer(p, 421, "text/plain", SLICE_LITERAL("this host name is not served here\n"),
+                     !head);
+    } else if (route == NULL) {
         write_answer(p, 404, "text/plain", SLICE_LITERAL("not found\n"), !head);
     } else if (!head && !slice_eq_str(r->method, "GET")) {
         write_answer(p, 405, "text/plain", SLICE_LITERAL("GET or HEAD only\n"), true);
@@ -87,7 +96,7 @@ static size_t on_peer_data(struct conn *c, struct slice bytes)
         return 0;
     }
     if (err == CE_OK) {
-        err = h1_read_request(slice_of(bytes.ptr, len), false, &request);
+        err = h1_read_probe(slice_of(bytes.ptr, len), &request);
     }
     if (err == CE_OK) {
         answer(p, &request);
@@ -128,17 +137,43 @@ static void on_peer_deadline(struct deadline *d)
     conn_close(CONTAINER_OF(d, struct peer, deadline)->conn, CE_HEAD_TIMEOUT);
 }
 
+static void close_peer(struct peer *p)
+{
+    conn_close(p->conn, CE_CONNECTIONS);
+}
+
+/* The oldest of this address when it has its share, else the oldest of all when all is taken. */
+static void make_room(struct control *c, uint64_t source)
+{
+    struct peer *oldest_of_source = NULL;
+    size_t of_source = 0;
+
+    LIST_EACH(link, next, &c->peers)
+    {
+        struct peer *p = CONTAINER_OF(link, struct peer, of_control);
+
+        if (p->source == source) {
+            oldest_of_source = oldest_of_source == NULL ? p : oldest_of_source;
+            of_source++;
+        }
+    }
+    if (of_source >= CONTROL_MAX_PER_SOURCE) {
+        close_peer(oldest_of_source);
+    } else if (c->peer_count >= CONTROL_MAX_CONNECTIONS) {
+        close_peer(CONTAINER_OF(c->peers.next, struct peer, of_control));
+    }
+}
+
 static void on_accept(struct listener *l, int fd, const struct net_address *from)
 {
     struct control *c = l->owner;
+    const struct net_peer who = net_peer_of(from);
 
-    if (c->peer_count >= CONTROL_MAX_CONNECTIONS) {
-        close(fd);
-        return;
-    }
+    make_room(c, net_peer_source(&who));
     struct peer *p = xcalloc(1, sizeof(*p));
 
     p->control = c;
+    p->source = net_peer_source(&who);
     list_init(&p->reapable.link);
     deadline_init(&p->deadline, on_peer_deadline);
     list_push_back(&c->peers, &p->of_control);
@@ -147,17 +182,19 @@ static void on_accept(struct listener *l, int fd, const struct net_address *from
     deadline_set(&l->worker->wheel, &p->deadline, l->worker->now_ms, CONTROL_TIMEOUT_MS);
 }
 
-struct control *control_create(struct worker *main_worker, int fd,
-                               const struct control_route *routes, size_t route_count, void *arg)
+struct control *control_create(struct worker *main_worker, int fd, const struct control_site *site,
+                               void *arg)
 {
     struct control *c = xcalloc(1, sizeof(*c));
 
-    c->routes = routes;
-    c->route_count = route_count;
+    c->site = site;
     c->arg = arg;
     list_init(&c->peers);
-    c->listener =
-        (struct listener){.worker = main_worker, .fd = fd, .owner = c, .on_accept = on_accept};
+    c->listener = (struct listener){.worker = main_worker,
+                                    .fd = fd,
+                                    .owner = c,
+                                    .on_accept = on_accept,
+                                    .accepts_per_turn = CONTROL_ACCEPTS_PER_TURN};
     listener_start(&c->listener);
     return c;
 }

@@ -60,16 +60,17 @@ void front_admit(struct front_listener *fl, int fd, const struct net_address *pe
     const struct limit_settings *limits = &s->settings.limits;
     const struct listener_settings *ls = &s->settings.listeners[fl->index];
     struct net_peer who = net_peer_of(peer);
-    uint32_t cap = is_trusted(ls, peer) ? limits->connections_per_trusted_address
-                                        : limits->connections_per_address;
+    bool trusted = is_trusted(ls, peer);
+    uint32_t cap =
+        trusted ? limits->connections_per_trusted_address : limits->connections_per_address;
 
     if (!source_count_take(h->sources, net_peer_source(&who), cap)) {
-        atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
+        connection_share_close(&h->shares);
         front_refuse(f, fd, CE_CONNECTIONS_ADDRESS, peer);
         return;
     }
     metrics_add(f->engine->metrics, M_CONNECTIONS, 0, 0, 0, 1);
-    server_start(fl, fd, peer, ls->tls ? s->tls : NULL);
+    server_start(fl, fd, peer, ls->tls ? s->tls : NULL, trusted);
 }
 
 static void on_accept(struct listener *l, int fd, const struct net_address *peer)
@@ -83,8 +84,8 @@ static void on_accept(struct listener *l, int fd, const struct net_address *peer
         front_refuse(f, fd, CE_PROXY_SOURCE, peer);
         return;
     }
-    if (atomic_fetch_add_explicit(&h->connections, 1, memory_order_relaxed) >= h->max_connections) {
-        atomic_fetch_sub_explicit(&h->connections, 1, memory_order_relaxed);
+    if (!connection_share_open(&h->shares) &&
+        !(server_close_stranger(f) && connection_share_open(&h->shares))) {
         front_refuse(f, fd, CE_CONNECTIONS, peer);
     } else if (ls->proxy_protocol) {
         arrival_start(fl, fd, peer);
@@ -100,6 +101,7 @@ struct front *front_create(struct engine *e, const int *fds, size_t count)
     f->engine = e;
     f->h2 = h2_room_create();
     list_init(&f->servers);
+    list_init(&f->strangers);
     list_init(&f->arrivals);
     f->listeners = xcalloc(count == 0 ? 1 : count, sizeof(*f->listeners));
     f->listener_count = count;

@@ -34,7 +34,7 @@ static void go_idle(struct h1_server *h)
 {
     h->state = H1_IDLE;
     h->scan = (struct h1_scan){0};
-    set_deadline(h, timeouts(h)->idle_s * 1000);
+    set_deadline(h, server_idle_ms(server_of(h)));
 }
 
 static void close_after_answer(struct h1_server *h)
@@ -99,8 +99,7 @@ static void begin(struct h1_server *h, const struct http_request *request)
 {
     struct client_info info = server_client(server_of(h), &client_ops, h);
 
-    h->keep_alive =
-        request->keep_alive && !server_of(h)->front->draining && !server_is_stale(server_of(h));
+    h->keep_alive = request->keep_alive && !server_of(h)->front->draining;
     h->is_http_1_0 = request->minor == 0;
     h->is_head = slice_eq_str(request->method, "HEAD");
     h->expect_continue = request->expect_continue;
@@ -137,6 +136,10 @@ static bool take_head(struct h1_server *h, struct slice *rest)
     }
     if (err != CE_OK) {
         refuse(h, err);
+        return false;
+    }
+    if (server_is_stale(server_of(h))) {
+        refuse(h, CE_AUTH_CERTIFICATE);
         return false;
     }
     *rest = slice_from(*rest, len);
@@ -366,9 +369,9 @@ static void client_cut(void *client)
     }
 }
 
-static void client_known(void *client)
+static enum corral_err client_known(void *client, uint32_t tenant)
 {
-    server_known(server_of(client));
+    return server_known(server_of(client), tenant);
 }
 
 static const struct client_ops client_ops = {

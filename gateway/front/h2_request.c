@@ -87,6 +87,8 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     r->expect_continue = request->expect_continue;
     if (server_is_stale(h->server)) {
         h2_session_refuse_new(h->session);
+        exchange_refuse(h->front->engine, &info, CE_AUTH_CERTIFICATE);
+        return;
     }
     struct exchange *ex = exchange_begin(h->front->engine, &info, request);
 
@@ -285,9 +287,15 @@ static void client_cut(void *client)
     conn_want_flush(r->server->conn);
 }
 
-static void client_known(void *client)
+static enum corral_err client_known(void *client, uint32_t tenant)
 {
-    server_known(((struct h2_request *)client)->server->server);
+    struct h2_server *h = ((struct h2_request *)client)->server;
+    enum corral_err err = server_known(h->server, tenant);
+
+    if (err != CE_OK) {
+        h2_session_refuse_new(h->session);
+    }
+    return err;
 }
 
 static const struct client_ops client_ops = {

@@ -32,7 +32,7 @@ static void rearm(struct h2_server *h)
         !list_empty(&h->lingering) || h->stall.since_ms != 0 || h->refuse_at_ms != 0) {
         arm(h, ALARM_TICK, TICK_MS);
     } else if (list_empty(&h->requests)) {
-        arm(h, ALARM_IDLE, front_settings(h->front)->timeouts.idle_s * 1000);
+        arm(h, ALARM_IDLE, server_idle_ms(h->server));
     } else if (h->alarm != ALARM_NONE) {
         h->alarm = ALARM_NONE;
         deadline_cancel(&h->deadline);

@@ -27,7 +27,8 @@ struct front {
     struct h2_room *h2;  /* owned */
     struct list servers; /* server.of_front */
     size_t server_count;
-    struct list arrivals; /* arrival.of_front */
+    struct list strangers; /* server.of_strangers, the oldest first */
+    struct list arrivals;  /* arrival.of_front */
     size_t arrival_count;
     bool draining;
 };
@@ -102,6 +103,7 @@ struct h1_server {
 struct server {
     struct reapable reapable;
     struct list of_front;     /* front.servers */
+    struct list of_strangers; /* front.strangers, until it has shown a credential */
     struct front *front;      /* borrowed */
     struct conn *conn;        /* owned until on_closed */
     struct deadline deadline; /* until the protocol is known; then HTTP/1.1's */
@@ -110,27 +112,41 @@ struct server {
     void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
     void *codec;                   /* borrowed: h1 below, or an h2_server */
     struct h1_server h1;           /* within, since most connections are of it */
+    uint64_t began_ms;
+    uint32_t tenant; /* whose share of connections it takes; INTERN_NONE: it is a stranger */
     bool tls;
-    bool stranger; /* counted in house.sources */
+    bool trusted; /* comes from a trusted source */
 };
+
+static inline bool server_is_stranger(const struct server *s)
+{
+    return s->tenant == INTERN_NONE;
+}
 
 /** Take over a fresh descriptor; it is counted in house.sources. `tls` NULL: plain. */
 void server_start(struct front_listener *fl, int fd, const struct net_address *peer,
-                  struct tls_ctx *tls);
+                  struct tls_ctx *tls, bool trusted);
 /** From now on the connection's events are the codec's, and conn.owner is the codec. */
 void server_take_over(struct server *s, const struct conn_events *events,
                       void (*drain)(void *codec), void *codec);
 /** The codec's on_closed: counts, logs, frees. */
 void server_end(struct server *s, enum corral_err why);
 void server_on_eof(struct conn *c);
-/** It has shown a credential: it leaves the count of its address. */
-void server_known(struct server *s);
+/** It has shown a credential of that tenant. As client_ops.known. */
+MUST_USE enum corral_err server_known(struct server *s, uint32_t tenant);
+/** How long it may wait for its next request: a stranger as long as for its first. */
+uint64_t server_idle_ms(const struct server *s);
+/** Close the stranger that has been here longest, to make room. False: there is none. */
+bool server_close_stranger(struct front *f);
 /** Set the clock of who takes nothing at the moment, unless it runs. */
 void server_stall(struct server *s, struct stall *stall, uint64_t bytes);
 /** Whether less than 16 KiB were taken in timeouts.write_stall_s. Sets the clock anew if more. */
 bool server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes);
-/** Verified under authorities and lists that are no longer in force: it has to come again. */
-bool server_is_stale(const struct server *s);
+/**
+ * Whether its certificate does not hold under the authorities and lists that are in force now:
+ * looked at once after each change of them.
+ */
+bool server_is_stale(struct server *s);
 struct client_info server_client(struct server *s, const struct client_ops *ops, void *client);
 /** Idle ones close; the others end with their answers. */
 void server_drain_all(struct front *f);

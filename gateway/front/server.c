@@ -12,20 +12,80 @@ static const struct conn_events first_events;
 
 struct client_info server_client(struct server *s, const struct client_ops *ops, void *client)
 {
-    return (struct client_info){ops, client, s->peer, s->tls, s->certificate};
+    return (struct client_info){ops, client, s->peer, s->tls, s->trusted, s->certificate};
 }
 
-bool server_is_stale(const struct server *s)
+bool server_is_stale(struct server *s)
 {
-    return s->certificate != NULL && s->conn->tls != s->front->engine->snapshot->tls;
+    struct tls_ctx *now = s->front->engine->snapshot->tls;
+
+    return s->certificate != NULL && s->conn->tls != now && !tls_conn_verify_again(s->conn, now);
 }
 
-void server_known(struct server *s)
+enum corral_err server_known(struct server *s, uint32_t tenant)
 {
-    if (s->stranger) {
-        s->stranger = false;
-        source_count_release(s->front->engine->house->sources, net_peer_source(&s->peer));
+    struct house *h = s->front->engine->house;
+    const struct limit_settings *limits = &front_settings(s->front)->limits;
+    uint64_t source = net_peer_source(&s->peer);
+
+    if (!server_is_stranger(s)) {
+        return CE_OK;
     }
+    if (!source_count_take(h->known_sources, source,
+                           s->trusted ? limits->connections_per_trusted_address
+                                      : limits->connections_per_known_address)) {
+        return CE_CONNECTIONS_ADDRESS;
+    }
+    enum corral_err err = connection_share_take(&h->shares, tenant, limits);
+    if (err != CE_OK) {
+        source_count_release(h->known_sources, source);
+        return err;
+    }
+    s->tenant = tenant;
+    list_unlink(&s->of_strangers);
+    source_count_release(h->sources, source);
+    return CE_OK;
+}
+
+static void forget(struct server *s)
+{
+    struct house *h = s->front->engine->house;
+    uint64_t source = net_peer_source(&s->peer);
+
+    if (server_is_stranger(s)) {
+        list_unlink(&s->of_strangers);
+        source_count_release(h->sources, source);
+    } else {
+        source_count_release(h->known_sources, source);
+        connection_share_give(&h->shares, s->tenant);
+    }
+    connection_share_close(&h->shares);
+}
+
+uint64_t server_idle_ms(const struct server *s)
+{
+    const struct timeout_settings *t = &front_settings(s->front)->timeouts;
+    uint64_t first_s = t->handshake_s + t->head_s;
+
+    return (server_is_stranger(s) && first_s < t->idle_s ? first_s : t->idle_s) * 1000;
+}
+
+/* One that came a moment ago may just be about to show its credential. */
+bool server_close_stranger(struct front *f)
+{
+    enum { GRACE_MS = 1000 };
+
+    if (list_empty(&f->strangers)) {
+        return false;
+    }
+    struct server *s = CONTAINER_OF(f->strangers.next, struct server, of_strangers);
+
+    if (front_now_ms(f) - s->began_ms < GRACE_MS) {
+        return false;
+    }
+    metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, CE_CONNECTIONS, 0, 0, 1);
+    conn_close(s->conn, CE_CONNECTIONS);
+    return true;
 }
 
 void server_stall(struct server *s, struct stall *stall, uint64_t bytes)
@@ -118,7 +178,7 @@ static void on_deadline(struct deadline *d)
 /* ---- begin and end ---- */
 
 void server_start(struct front_listener *fl, int fd, const struct net_address *peer,
-                  struct tls_ctx *tls)
+                  struct tls_ctx *tls, bool trusted)
 {
     struct front *f = fl->front;
     const struct settings *settings = front_settings(f);
@@ -128,10 +188,13 @@ void server_start(struct front_listener *fl, int fd, const struct net_address *p
     s->front = f;
     s->peer = net_peer_of(peer);
     s->tls = tls != NULL;
-    s->stranger = true;
+    s->trusted = trusted;
+    s->tenant = INTERN_NONE;
+    s->began_ms = front_now_ms(f);
     list_init(&s->reapable.link);
     deadline_init(&s->deadline, on_deadline);
     list_push_back(&f->servers, &s->of_front);
+    list_push_back(&f->strangers, &s->of_strangers);
     f->server_count++;
     s->conn = conn_accept(f->engine->worker, fd, tls, settings->timeouts.handshake_s * 1000,
                           &first_events, s);
@@ -167,8 +230,7 @@ void server_end(struct server *s, enum corral_err why)
         metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
         front_note(f, "tls.failed", &s->peer, why, s->conn->fault);
     }
-    server_known(s);
-    atomic_fetch_sub_explicit(&f->engine->house->connections, 1, memory_order_relaxed);
+    forget(s);
     deadline_cancel(&s->deadline);
     list_unlink(&s->of_front);
     f->server_count--;

@@ -315,7 +315,8 @@ static bool connection_says(const struct http_fields *f, const char *token)
     return false;
 }
 
-enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_request *out)
+/* Everything but the Host. */
+static enum corral_err read_request(struct slice head, bool is_tls, struct http_request *out)
 {
     head = skip_empty_line(head);
     size_t len = first_line_len(head);
@@ -329,17 +330,29 @@ enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_requ
     if (err == CE_OK) {
         err = read_framing(&out->fields, out->minor, &out->framing, &out->content_length);
     }
+    out->keep_alive = out->minor == 1 && !connection_says(&out->fields, "close");
+    return err;
+}
+
+enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_request *out)
+{
+    enum corral_err err = read_request(head, is_tls, out);
+
     if (err == CE_OK) {
         err = check_host(out);
     }
-    if (err == CE_OK) {
-        err = http_check_body_rules(out);
+    return err == CE_OK ? http_check_body_rules(out) : err;
+}
+
+enum corral_err h1_read_probe(struct slice head, struct http_request *out)
+{
+    enum corral_err err = read_request(head, false, out);
+    bool may_lack_host = out->minor == 0 && out->fields.times[HF_HOST] == 0;
+
+    if (err == CE_OK && !may_lack_host) {
+        err = check_host(out);
     }
-    if (err != CE_OK) {
-        return err;
-    }
-    out->keep_alive = out->minor == 1 && !connection_says(&out->fields, "close");
-    return CE_OK;
+    return err == CE_OK ? http_check_body_rules(out) : err;
 }
 
 static enum corral_err read_status_line(struct slice line, unsigned *out_status)

@@ -47,6 +47,12 @@ MUST_USE enum corral_err h1_scan_request(struct h1_scan *scan, struct slice byte
 MUST_USE enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_request *out);
 
 /**
+ * The same on a plain port for probes and scrapes: HTTP/1.0 may come without a Host, as the checks
+ * of load balancers do (RFC 9112 section 3.2 asks for it in HTTP/1.1 only). `authority` is "" then.
+ */
+MUST_USE enum corral_err h1_read_probe(struct slice head, struct http_request *out);
+
+/**
  * Read a complete response head of an upstream. As strict as for requests: a replica may be
  * hostile. Responses must be HTTP/1.1 and framed by Content-Length or chunked, except 1xx, 204 and
  * 304.

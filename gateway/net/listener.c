@@ -102,7 +102,9 @@ static void on_acceptable(evutil_socket_t fd, short what, void *arg)
     struct listener *l = arg;
 
     worker_touch(l->worker);
-    for (int i = 0; i < ACCEPTS_PER_TURN && l->open; i++) {
+    uint32_t most = l->accepts_per_turn == 0 ? ACCEPTS_PER_TURN : l->accepts_per_turn;
+
+    for (uint32_t i = 0; i < most && l->open; i++) {
         if (!accept_one(l)) {
             return;
         }

@@ -54,6 +54,7 @@ struct listener {
     void *owner;
     /** A fresh non-blocking descriptor; the callee owns it. */
     void (*on_accept)(struct listener *l, int fd, const struct net_address *peer);
+    uint32_t accepts_per_turn; /* 0: ACCEPTS_PER_TURN */
     bool open;
 };
 

@@ -117,6 +117,12 @@ struct tls_names {
  */
 struct tls_names *tls_conn_peer_names(const struct conn *c);
 
+/**
+ * Verify the peer's certificate again, under the authorities and revocation lists of `now` (NULL:
+ * none): takes some 100 us. When it holds, the connection belongs to `now` from then on.
+ */
+bool tls_conn_verify_again(struct conn *c, struct tls_ctx *now);
+
 /** Whether ALPN has settled on HTTP/2 (RFC 7301); without ALPN it is HTTP/1.1. */
 bool tls_conn_chose_h2(const struct conn *c);
 

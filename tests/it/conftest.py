@@ -56,6 +56,7 @@ def make_config(keyfile):
             "health": {"address": "127.0.0.1:%d" % harness.free_port()},
             "metrics": {"address": "127.0.0.1:%d" % harness.free_port()},
             "limits": {"connections_per_address": 4096, "connections_per_trusted_address": 4096,
+                       "connections_per_known_address": 4096,
                        "auth_failures_per_10s": 1000000},
         }
         for name, value in more.items():

@@ -53,7 +53,9 @@ class Town:
         for sim in self.sims:
             os.setpriority(os.PRIO_PROCESS, sim.process.pid, 10)
         settings.setdefault("limits", {"connections_per_address": COUNT,
-                                       "connections_per_trusted_address": COUNT})
+                                       "connections_per_trusted_address": COUNT,
+                                       "connections_per_known_address": COUNT,
+                                       "connections_per_tenant": 2 * COUNT})
         self.corral = stable.corral(good, *self.sims, slots=SLOTS, tenants={
             "acme": {}, "beta": {"max_running": COUNT, "max_waiting": COUNT}}, **settings)
         self.host, self.port = self.corral.address

@@ -72,7 +72,8 @@ def slow_readers(stable, monkeypatch, count, settle, seconds):
             for _ in range(-(-count // 1000))]
     corral = stable.corral(*sims, slots=1000, timeouts={"write_stall_s": 3600},
                            limits={"connections_per_address": count,
-                                   "connections_per_trusted_address": count},
+                                   "connections_per_trusted_address": count,
+                                   "connections_per_known_address": count, "connections_per_tenant": count},
                            tenants={"acme": {"max_running": count}})
     at_rest = corral.rss()
     slow = [corral.client(timeout=60, rcvbuf=4096).send(corral.chat_bytes(tokens=ENDLESS))

@@ -271,7 +271,8 @@ def half_open(stable, make_config, site, count):
     sim = stable.sim("--tokens-per-s", "0").warm()
     corral = stable.serve(config_of(make_config, [sim], site.ecdsa, timeouts={"handshake_s": 60},
                                     limits={"connections_per_address": 100000,
-                                            "connections_per_trusted_address": 100000}))
+                                            "connections_per_trusted_address": 100000,
+                                            "connections_per_known_address": 100000}))
     start = hello.record(hello.hello13(hello.TLS13))
     held = []
     for _ in range(count):

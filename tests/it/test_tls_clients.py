@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 
 import h1
+import h2
 import pki
 from conftest import Stable, TENANTS
 from harness import chat, wait_for
@@ -382,7 +383,7 @@ def test_authorities_and_lists_are_watched(stable, club, make_config, tmp_path):
 
 
 def test_a_reload_is_in_force_for_open_connections(stable, club, make_config):
-    """Names count at once; a certificate verified under the old rules is good for one answer."""
+    """Names count at once; the certificate is verified again, and when it holds nothing is cut."""
     sim = stable.sim("--tokens-per-s", "0").warm()
     config = club_config(make_config, club, [sim])
     corral = stable.serve(config)
@@ -406,9 +407,34 @@ def test_a_reload_is_in_force_for_open_connections(stable, club, make_config):
             return tenant(fresh) == ("beta", None)
     wait_for(lambda: all(reloaded() for _ in range(6)), 3, "the reload on every worker")
     for client in kept:
-        assert tenant(client) == ("beta", "close")
-        assert client.wait_end(2) == "fin"
+        assert tenant(client) == ("beta", None)
+        assert tenant(client) == ("beta", None)
         client.close()
+
+
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_a_certificate_that_holds_no_more_gets_no_further_request(stable, club, make_config, tmp_path, protocol):
+    """The authority is removed: what runs goes on, the next request on the same connection is a 401."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    cas = tmp_path / "cas"
+    cas.mkdir()
+    shutil.copy(club.root.chain, cas / "root.pem")
+    corral = stable.serve(club_config(make_config, club, [sim], tls={"client_ca_dir": str(cas)}))
+    wire = {"h1": h1, "h2": h2}[protocol]
+    request = h1.post("/api/chat", chat())
+    kept = [wire.Client(corral.address, tls=club.context(club.acme), name="localhost") for _ in range(6)]
+    for client in kept:
+        assert client.send(request).answer().status == 200
+    reloads, posts = corral.reloads("ok"), sim.posts()
+    swap(cas, {"other.pem": club.other.chain})
+    wait_for(lambda: corral.reloads("ok") > reloads, 5, "the authorities to be read")
+    wait_for(lambda: not any(let_in(corral, club.context(club.acme)) for _ in range(4)), 3, "every worker")
+    for client in kept:
+        answer = client.send(request).answer()
+        assert answer.status == 401, answer
+        assert client.wait_end(3), "the connection stays"
+        client.close()
+    assert sim.posts() == posts
 
 
 FOLDERS = {

@@ -55,7 +55,7 @@ START_TEST(all_credential_failures_look_the_same)
 {
     const struct failure *first = exchange_failure(CE_AUTH_MISSING);
 
-    for (int err = CE_AUTH_MISSING; err <= CE_AUTH_FLOOD; err++) {
+    for (int err = CE_AUTH_MISSING; err < CE_AUTH_FLOOD; err++) {
         const struct failure *f = exchange_failure((enum corral_err)err);
 
         ck_assert_uint_eq(f->status, 401);
@@ -73,6 +73,7 @@ static struct engine *make_engine(struct worker *w)
     e->id_seed = 42;
     e->snapshot = xcalloc(1, sizeof(*e->snapshot));
     e->snapshot->settings.limits.auth_failures_per_10s = 3;
+    e->snapshot->settings.limits.trusted_auth_failures_per_10s = 5;
     return e;
 }
 
@@ -101,16 +102,20 @@ START_TEST(failures_are_counted_in_a_window)
     struct worker w = {.now_ms = 100000};
     struct engine *e = make_engine(&w);
 
-    ck_assert(!engine_failed_too_often(e, 7));
+    ck_assert(!engine_failed_too_often(e, 7, false));
     for (int i = 0; i < 3; i++) {
         engine_count_failure(e, 7);
     }
-    ck_assert(engine_failed_too_often(e, 7));
-    ck_assert(!engine_failed_too_often(e, 8));
-    w.now_ms += 10001;
-    ck_assert(!engine_failed_too_often(e, 7));
+    ck_assert(engine_failed_too_often(e, 7, false));
+    ck_assert(!engine_failed_too_often(e, 8, false));
+    ck_assert(!engine_failed_too_often(e, 7, true));
     engine_count_failure(e, 7);
-    ck_assert(!engine_failed_too_often(e, 7));
+    engine_count_failure(e, 7);
+    ck_assert(engine_failed_too_often(e, 7, true));
+    w.now_ms += 10001;
+    ck_assert(!engine_failed_too_often(e, 7, false));
+    engine_count_failure(e, 7);
+    ck_assert(!engine_failed_too_often(e, 7, false));
     free(e->snapshot);
     free(e);
 }

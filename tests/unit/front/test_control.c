@@ -12,6 +12,13 @@ static unsigned answer_ok(void *arg, struct buf *out)
 
 static const struct control_route routes[] = {{"/healthz", "text/plain", answer_ok}};
 
+static bool owns_host(void *arg, struct slice authority)
+{
+    return slice_eq_str(authority, "x");
+}
+
+static const struct control_site site = {routes, 1, owns_host};
+
 static void on_mail(struct worker *w, const struct mail *mail)
 {
     worker_stop(w);
@@ -50,6 +57,8 @@ static const struct {
     {"GET /other HTTP/1.1\r\nHost: x\r\n\r\n", "HTTP/1.1 404", "not found\n"},
     {"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n", "HTTP/1.1 405", "only\n"},
     {"GET /healthz HTTP/1.1\n\n", "HTTP/1.1 400", "bad request\n"},
+    {"GET /healthz HTTP/1.0\r\n\r\n", "HTTP/1.1 200 OK\r\n", "ok\n"},
+    {"GET /healthz HTTP/1.1\r\nHost: evil.example\r\n\r\n", "HTTP/1.1 421", "here\n"},
 };
 
 START_TEST(a_few_paths_and_nothing_else)
@@ -64,7 +73,7 @@ START_TEST(a_few_paths_and_nothing_else)
     ck_assert_int_eq(net_address_parse(slice_str("127.0.0.1:0"), &a), CE_OK);
     ck_assert_int_eq(listener_open(&a, &fd), CE_OK);
     listener_local_address(fd, &a);
-    struct control *c = control_create(w, fd, routes, 1, NULL);
+    struct control *c = control_create(w, fd, &site, NULL);
 
     pthread_create(&thread, NULL, run, w);
     for (size_t i = 0; i < ARRAY_LEN(talks); i++) {
