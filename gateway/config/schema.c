@@ -276,8 +276,8 @@ static const struct key_spec limit_keys[] = {
     {"connections_per_known_address", KEY_U32,
      AT(struct settings, limits.connections_per_known_address), .min = 1, .max = 1000000,
      .fallback = "512",
-     .sentence = "Connections of one source address that have shown a credential; the first request "
-                 "of one more gets 429."},
+     .sentence = "Connections of one source address that have shown a credential; the first "
+                 "request of one more gets 429."},
     {"connections_per_tenant", KEY_U32, AT(struct settings, limits.connections_per_tenant),
      .max = 1000000, .fallback = "0",
      .sentence = "Connections whose first credential was of one tenant; 429 above it. 0: half of "
@@ -385,6 +385,11 @@ static const struct key_spec log_keys[] = {
      .sentence = "debug, info, warn or error. Access lines are info."},
     {"file", KEY_STRING, AT(struct settings, log_file), .min = 1, .max = 4096, .restart = true,
      .sentence = "Append to this file instead of standard error; SIGUSR1 opens it again."},
+    {"refusals_per_10s", KEY_U32, AT(struct settings, log_refusals_per_10s), .min = 1,
+     .max = 1000000, .fallback = "20",
+     .sentence = "Lines about requests without a valid credential, and about failed handshakes, of "
+                 "one source address (and worker) in 10 s; those above it are counted, in "
+                 "corral_log_sampled_total and in one line for each source."},
 };
 static const struct schema log_schema = SCHEMA(log_keys, struct settings);
 

@@ -91,7 +91,8 @@ struct settings {
     struct limit_settings limits;
     struct h2_settings http2;
     enum log_level log_level;
-    char *log_file;        /* owned; NULL: standard error */
+    char *log_file; /* owned; NULL: standard error */
+    uint32_t log_refusals_per_10s;
     char *health_address;  /* owned; "" off */
     char *metrics_address; /* owned; "" off */
 };

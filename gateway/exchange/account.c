@@ -85,11 +85,16 @@ static void log_caller(struct log_line *line, const struct exchange *ex)
 static void log_access(const struct exchange *ex, unsigned status, uint64_t now_us)
 {
     NOT_ZEROED struct log_line line;
+    bool is_stranger = ex->principal.tenant == NULL;
 
+    if (is_stranger && !refusal_log_takes(&ex->engine->refusals, &ex->client.peer)) {
+        return;
+    }
     log_begin(&line, ex->engine->log, LOG_INFO, "access");
     if (line.source == NULL) {
         return;
     }
+    line.minor = is_stranger;
     log_text(&line, "request_id", slice_of(ex->request_id, REQUEST_ID_BYTES));
     log_str(&line, "protocol", ex->client.ops->protocol);
     log_text(&line, "method", ex->method);

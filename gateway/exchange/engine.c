@@ -23,6 +23,8 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->pool = pool_create(w, e->snapshot->settings.timeouts.connect_ms);
     e->tokens = auth_cache_create();
     e->metrics = metrics_table_create();
+    refusal_log_init(&e->refusals, w, log, e->metrics);
+    e->refusals.per_window = e->snapshot->settings.log_refusals_per_10s;
     e->view = replica_board_get(&h->board);
     e->view_version = atomic_load_explicit(&h->board.version, memory_order_acquire);
     list_init(&e->exchanges);
@@ -40,6 +42,7 @@ void engine_destroy(struct engine *e)
         return;
     }
     assert(list_empty(&e->exchanges));
+    refusal_log_finish(&e->refusals);
     worker_reap_all(e->worker);
     while (!list_empty(&e->spares)) {
         free(CONTAINER_OF(list_pop_front(&e->spares), struct exchange, of_engine));
@@ -142,6 +145,7 @@ void engine_on_mail(struct engine *e, const struct mail *mail)
         struct snapshot *old = e->snapshot;
 
         e->snapshot = house_snapshot(e->house);
+        e->refusals.per_window = e->snapshot->settings.log_refusals_per_10s;
         pool_set_connect_timeout(e->pool, e->snapshot->settings.timeouts.connect_ms);
         snapshot_unref(old);
     }

@@ -6,6 +6,7 @@
 
 #include "auth/auth.h"
 #include "exchange/house.h"
+#include "exchange/refusal_log.h"
 #include "obs/metrics.h"
 #include "upstream/call.h"
 
@@ -47,6 +48,7 @@ struct engine {
     uint64_t id_seed;
     uint64_t id_count;
     struct failure_window failures[ENGINE_SOURCE_SLOTS];
+    struct refusal_log refusals;
     void *scratch; /* owned; ENGINE_SCRATCH_BYTES for what is needed while a body is read */
     bool draining;
     /** Told when a draining engine's last exchange has ended. May be NULL. */

@@ -4,7 +4,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
-#include "front/impl.h"
+#include "front/server.h"
 #include "http/h2.h"
 
 /* Whoever may open a socket in the file system was let to it by its mode. */
@@ -27,8 +27,12 @@ void front_note(struct front *f, const char *event, const struct net_peer *peer,
     char text[NET_ADDRESS_TEXT_BYTES];
     struct log_line line;
 
+    if (!refusal_log_takes(&f->engine->refusals, peer)) {
+        return;
+    }
     net_peer_format(peer, text);
     log_begin(&line, f->engine->log, LOG_INFO, event);
+    line.minor = true;
     log_str(&line, "client", text);
     log_str(&line, "reason", err_reason(why));
     if (detail != NULL) {

@@ -1,7 +1,7 @@
 #include <assert.h>
 
 #include "exchange/exchange.h"
-#include "front/impl.h"
+#include "front/server.h"
 #include "http/h1_chunked.h"
 #include "http/h1_head.h"
 #include "http/h1_write.h"

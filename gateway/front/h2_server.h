@@ -5,7 +5,7 @@
 #ifndef CORRAL_FRONT_H2_SERVER_H
 #define CORRAL_FRONT_H2_SERVER_H
 
-#include "front/impl.h"
+#include "front/server.h"
 #include "http/h2.h"
 
 /** What the deadline is set for. */

@@ -1,7 +1,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
-#include "front/impl.h"
+#include "front/server.h"
 #include "http/h2.h"
 #include "net/tls.h"
 

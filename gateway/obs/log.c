@@ -81,6 +81,7 @@ void log_begin(struct log_line *line, struct log_source *source, enum log_level 
     line->len = 0;
     line->limit = 0;
     line->left_out = false;
+    line->minor = false;
     if (line->source == NULL) {
         return;
     }
@@ -154,7 +155,7 @@ void log_end(struct log_line *line)
     char *at = line->text + line->len;
 
     put_end(line, put_literal(at, line->left_out ? ",\"left_out\":true}\n" : "}\n"));
-    log_source_put(line->source, slice_of(line->text, line->len));
+    log_source_put(line->source, slice_of(line->text, line->len), line->minor);
 }
 
 void log_put_event(struct log_source *source, enum log_level level, const char *event,

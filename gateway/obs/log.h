@@ -54,6 +54,7 @@ struct log_line {
     size_t len;
     size_t limit;  /* where the last member must have begun; 0: no line */
     bool left_out; /* a value did not fit: the line's end tells */
+    bool minor;    /* may use only half of the ring: a stranger caused it */
     char text[LOG_LINE_BYTES];
 };
 

@@ -41,12 +41,14 @@ enum log_level log_source_level(const struct log_source *source)
     return (enum log_level)atomic_load_explicit(&source->logger->level, memory_order_relaxed);
 }
 
-void log_source_put(struct log_source *s, struct slice line)
+void log_source_put(struct log_source *s, struct slice line, bool minor)
 {
     size_t head = atomic_load_explicit(&s->head, memory_order_relaxed);
     size_t tail = atomic_load_explicit(&s->tail, memory_order_acquire);
 
-    if (line.len > LOG_RING_BYTES - (head - tail)) {
+    size_t room = minor ? LOG_RING_BYTES / 2 : LOG_RING_BYTES;
+
+    if (head - tail + line.len > room) {
         atomic_fetch_add_explicit(&s->dropped, 1, memory_order_relaxed);
         return;
     }

@@ -36,6 +36,7 @@ enum metric {
     M_H2_CONNECTIONS,
     M_H2_ENDED,
     M_H2_MALFORMED,
+    M_LOG_SAMPLED,
     M_RETRIES,
     M_COUNT
 };

@@ -53,6 +53,7 @@ def make_config(keyfile):
             "api_keys_file": keyfile.only(tenants),
             "tenants": [dict(settings, name=name) for name, settings in tenants.items()],
             "replicas": [{"url": sim.url, "slots": slots} for sim in sims],
+            "log": {"refusals_per_10s": 1000000},
             "health": {"address": "127.0.0.1:%d" % harness.free_port()},
             "metrics": {"address": "127.0.0.1:%d" % harness.free_port()},
             "limits": {"connections_per_address": 4096, "connections_per_trusted_address": 4096,

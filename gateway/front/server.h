@@ -1,0 +1,101 @@
+/**
+ * A client's connection, whichever protocol it speaks: whose it is, what it is counted under, how
+ * long it may idle. Inside front/ only. server.c serves it until the protocol is known, then
+ * h1_server.c or h2_server.c do.
+ */
+#ifndef CORRAL_FRONT_SERVER_H
+#define CORRAL_FRONT_SERVER_H
+
+#include "front/impl.h"
+#include "http/h1_chunked.h"
+#include "http/h1_head.h"
+
+/** Who takes too little: a connection, or a stream of one. */
+struct stall {
+    uint64_t since_ms; /* 0: takes all there is */
+    uint64_t bytes;    /* taken when the clock was set */
+};
+
+enum h1_state {
+    H1_IDLE,    /* between requests */
+    H1_HEAD,    /* a head has begun */
+    H1_BODY,    /* its body goes to the exchange */
+    H1_BUSY,    /* the request is whole, the answer is on its way */
+    H1_CLOSING, /* the last answer was given */
+};
+
+/** HTTP/1.1 of a connection. */
+struct h1_server {
+    struct exchange *exchange; /* borrowed; NULL: none */
+    uint64_t body_left;
+    struct stall stall;
+    struct h1_scan scan;       /* until a head is whole */
+    struct h1_chunked chunked; /* of its body */
+    enum h1_state state;
+    enum http_framing request_framing;
+    bool served; /* has had a request already */
+    bool ended;  /* finish or cut was called during exchange_begin */
+    bool keep_alive;
+    bool is_http_1_0;
+    bool is_head;
+    bool expect_continue;
+    bool answer_chunked;
+};
+
+struct server {
+    struct reapable reapable;
+    struct list of_front;     /* front.servers */
+    struct list of_strangers; /* front.strangers, until it has shown a credential */
+    struct front *front;      /* borrowed */
+    struct conn *conn;        /* owned until on_closed */
+    struct deadline deadline; /* until the protocol is known; then HTTP/1.1's */
+    struct net_peer peer;
+    struct tls_names *certificate; /* owned; NULL: the client showed none */
+    void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
+    void *codec;                   /* borrowed: h1 below, or an h2_server */
+    struct h1_server h1;           /* within, since most connections are of it */
+    uint64_t began_ms;
+    uint32_t tenant; /* whose share of connections it takes; INTERN_NONE: it is a stranger */
+    bool tls;
+    bool trusted; /* comes from a trusted source */
+};
+
+static inline bool server_is_stranger(const struct server *s)
+{
+    return s->tenant == INTERN_NONE;
+}
+
+/** Take over a fresh descriptor; it is counted in house.sources. `tls` NULL: plain. */
+void server_start(struct front_listener *fl, int fd, const struct net_address *peer,
+                  struct tls_ctx *tls, bool trusted);
+/** From now on the connection's events are the codec's, and conn.owner is the codec. */
+void server_take_over(struct server *s, const struct conn_events *events,
+                      void (*drain)(void *codec), void *codec);
+/** The codec's on_closed: counts, logs, frees. */
+void server_end(struct server *s, enum corral_err why);
+void server_on_eof(struct conn *c);
+/** It has shown a credential of that tenant. As client_ops.known. */
+MUST_USE enum corral_err server_known(struct server *s, uint32_t tenant);
+/** How long it may wait for its next request: a stranger as long as for its first. */
+uint64_t server_idle_ms(const struct server *s);
+/** Close the stranger that has been here longest, to make room. False: there is none. */
+bool server_close_stranger(struct front *f);
+/** Set the clock of who takes nothing at the moment, unless it runs. */
+void server_stall(struct server *s, struct stall *stall, uint64_t bytes);
+/** Whether less than 16 KiB were taken in timeouts.write_stall_s. Sets the clock anew if more. */
+bool server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes);
+/**
+ * Whether its certificate does not hold under the authorities and lists that are in force now:
+ * looked at once after each change of them.
+ */
+bool server_is_stale(struct server *s);
+struct client_info server_client(struct server *s, const struct client_ops *ops, void *client);
+/** Idle ones close; the others end with their answers. */
+void server_drain_all(struct front *f);
+void server_close_all(struct front *f);
+
+/** Serve HTTP/1.1, or HTTP/2, on a connection that is open. */
+void h1_server_start(struct server *s);
+void h2_server_start(struct server *s);
+
+#endif
