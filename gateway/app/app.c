@@ -190,6 +190,7 @@ static void build_house(struct app *a, const struct settings *s)
     h->limits = intern_create(MAX_LIMITS);
     h->limiter = limiter_create(MAX_TENANTS + 1, s->limits.counters_per_tenant);
     body_budget_init(&h->bodies, MAX_TENANTS + 1);
+    body_budget_init(&h->answers, MAX_TENANTS + 1);
     h->sources = source_count_create();
     h->known_sources = source_count_create();
     connection_share_init(&h->shares, MAX_TENANTS + 1);
@@ -227,6 +228,7 @@ static void demolish_house(struct app *a)
     intern_destroy(h->limits);
     limiter_destroy(h->limiter);
     body_budget_finish(&h->bodies);
+    body_budget_finish(&h->answers);
     pthread_mutex_destroy(&h->snapshot_lock);
     metrics_table_destroy(a->metrics);
     free(h->workers);

@@ -120,6 +120,14 @@ static void each_bodies(void *arg, const struct ledger_tenant_view *t)
                   body_budget_held(&s->app->house.bodies, t->tenant));
 }
 
+static void each_answers(void *arg, const struct ledger_tenant_view *t)
+{
+    struct scrape *s = arg;
+
+    put_of_tenant(s, "corral_answer_bytes", t->tenant, "",
+                  body_budget_held(&s->app->house.answers, t->tenant));
+}
+
 static void each_connections(void *arg, const struct ledger_tenant_view *t)
 {
     struct scrape *s = arg;
@@ -185,6 +193,9 @@ static void write_gauges(struct scrape *s)
     ledger_each_tenant(h->ledger, each_connections, s);
     head(s, "corral_body_bytes", "gauge", "Bytes of request bodies held in memory.");
     ledger_each_tenant(h->ledger, each_bodies, s);
+    head(s, "corral_answer_bytes", "gauge",
+         "Memory counted for answers that wait because their clients do not read.");
+    ledger_each_tenant(h->ledger, each_answers, s);
     write_one(s, "corral_limit_counters", "gauge", "Counters of limits in use, over all tenants.",
               limits.counters);
     write_one(s, "corral_limit_reservations", "gauge",

@@ -262,6 +262,13 @@ static const struct key_spec limit_keys[] = {
      .max = 1099511627776, .fallback = "0",
      .sentence = "Request bodies of one tenant in memory; 429 above it. 0: half of "
                  "body_memory_bytes, but at least body_bytes."},
+    {"answer_memory_bytes", KEY_U64, AT(struct settings, limits.answer_memory_bytes),
+     .min = 1048576, .max = 1099511627776, .fallback = "268435456",
+     .sentence = "Memory of answers that wait because their clients do not read, 32 KiB counted "
+                 "for each; above it the next one that would wait is cut."},
+    {"tenant_answer_memory_bytes", KEY_U64, AT(struct settings, limits.tenant_answer_memory_bytes),
+     .max = 1099511627776, .fallback = "0",
+     .sentence = "The same of one tenant. 0: half of answer_memory_bytes."},
     {"connections", KEY_U32, AT(struct settings, limits.connections), .max = 1000000,
      .restart = true,
      .fallback = "0", .sentence = "Client connections in all; 0: (descriptor limit - 256) / 2."},

@@ -48,10 +48,12 @@ struct timeout_settings {
 };
 
 struct limit_settings {
-    uint64_t body_bytes;               /* one JSON body */
-    uint64_t body_memory_bytes;        /* all bodies in the process */
-    uint64_t tenant_body_memory_bytes; /* of one tenant; 0: half of them */
-    uint32_t connections;              /* 0: (descriptor limit - 256) / 2 */
+    uint64_t body_bytes;                 /* one JSON body */
+    uint64_t body_memory_bytes;          /* all bodies in the process */
+    uint64_t tenant_body_memory_bytes;   /* of one tenant; 0: half of them */
+    uint64_t answer_memory_bytes;        /* answers that wait for their clients */
+    uint64_t tenant_answer_memory_bytes; /* of one tenant; 0: half of them */
+    uint32_t connections;                /* 0: (descriptor limit - 256) / 2 */
     uint32_t connections_per_address;
     uint32_t connections_per_trusted_address; /* the same for both, of trusted_sources */
     uint32_t connections_per_known_address;   /* that have shown a credential */

@@ -140,7 +140,8 @@ static bool is_own_limit(enum corral_err reason)
     return reason == CE_QUEUE_TENANT_FULL || reason == CE_QUEUE_FULL || reason == CE_OUTPUT_BOUND ||
            reason == CE_LIMIT_STORE || reason == CE_BODY_MEMORY ||
            reason == CE_BODY_MEMORY_TENANT || reason == CE_CONNECTIONS ||
-           reason == CE_CONNECTIONS_ADDRESS || reason == CE_CONNECTIONS_TENANT;
+           reason == CE_CONNECTIONS_ADDRESS || reason == CE_CONNECTIONS_TENANT ||
+           reason == CE_ANSWER_MEMORY;
 }
 
 /* Called once, before the exchange gives anything back. */

@@ -52,6 +52,21 @@ enum corral_err body_budget_take(struct body_budget *b, uint32_t tenant, size_t 
     return CE_OK;
 }
 
+bool answer_budget_take(struct body_budget *b, uint32_t tenant, const struct limit_settings *limits)
+{
+    uint64_t share = limits->tenant_answer_memory_bytes != 0 ? limits->tenant_answer_memory_bytes
+                                                             : limits->answer_memory_bytes / 2;
+
+    if (!add_within(&b->tenants[tenant], ANSWER_HELD_BYTES, share)) {
+        return false;
+    }
+    if (!add_within(&b->total, ANSWER_HELD_BYTES, limits->answer_memory_bytes)) {
+        atomic_fetch_sub_explicit(&b->tenants[tenant], ANSWER_HELD_BYTES, memory_order_relaxed);
+        return false;
+    }
+    return true;
+}
+
 void body_budget_give(struct body_budget *b, uint32_t tenant, size_t bytes)
 {
     size_t before = atomic_fetch_sub_explicit(&b->tenants[tenant], bytes, memory_order_relaxed);

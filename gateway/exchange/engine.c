@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "exchange/answer_cache.h"
 #include "exchange/body.h"
 #include "exchange/impl.h"
 
@@ -23,6 +24,7 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->pool = pool_create(w, e->snapshot->settings.timeouts.connect_ms);
     e->tokens = auth_cache_create();
     e->metrics = metrics_table_create();
+    e->answers = answer_cache_create();
     refusal_log_init(&e->refusals, w, log, e->metrics);
     e->refusals.per_window = e->snapshot->settings.log_refusals_per_10s;
     e->view = replica_board_get(&h->board);
@@ -43,6 +45,7 @@ void engine_destroy(struct engine *e)
     }
     assert(list_empty(&e->exchanges));
     refusal_log_finish(&e->refusals);
+    answer_cache_destroy(e->answers);
     worker_reap_all(e->worker);
     while (!list_empty(&e->spares)) {
         free(CONTAINER_OF(list_pop_front(&e->spares), struct exchange, of_engine));

@@ -10,6 +10,7 @@
 #include "obs/metrics.h"
 #include "upstream/call.h"
 
+struct answer_cache;
 struct exchange;
 
 enum {
@@ -49,6 +50,7 @@ struct engine {
     uint64_t id_count;
     struct failure_window failures[ENGINE_SOURCE_SLOTS];
     struct refusal_log refusals;
+    struct answer_cache *answers; /* owned */
     void *scratch; /* owned; ENGINE_SCRATCH_BYTES for what is needed while a body is read */
     bool draining;
     /** Told when a draining engine's last exchange has ended. May be NULL. */

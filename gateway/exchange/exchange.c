@@ -88,6 +88,14 @@ void exchange_release_slot(struct exchange *ex)
     ex->has_slot = false;
 }
 
+static void give_back_hold(struct exchange *ex)
+{
+    if (ex->held) {
+        ex->held = false;
+        body_budget_give(&ex->engine->house->answers, ex->principal.tenant->id, ANSWER_HELD_BYTES);
+    }
+}
+
 void exchange_end(struct exchange *ex)
 {
     struct engine *e = ex->engine;
@@ -102,6 +110,7 @@ void exchange_end(struct exchange *ex)
     exchange_release_slot(ex);
     exchange_settle(ex);
     exchange_drop_body(ex);
+    give_back_hold(ex);
     list_unlink(&ex->of_engine);
     e->exchange_count--;
     worker_reap(e->worker, &ex->reapable, destroy_reaped);
@@ -203,18 +212,25 @@ void exchange_refuse(struct engine *e, const struct client_info *client, enum co
     exchange_fail(ex, why);
 }
 
-void exchange_client_blocked(struct exchange *ex)
+bool exchange_client_blocked(struct exchange *ex)
 {
-    if (ex->state == EX_RELAY && ex->call != NULL) {
-        call_pause(ex->call);
-        deadline_cancel(&ex->deadline); /* silence is ours now; the front watches the client */
+    if (ex->state != EX_RELAY || ex->call == NULL) {
+        return true;
     }
+    call_pause(ex->call);
+    deadline_cancel(&ex->deadline); /* silence is ours now; the front watches the client */
+    if (!ex->held) {
+        ex->held = answer_budget_take(&ex->engine->house->answers, ex->principal.tenant->id,
+                                      &ex->snapshot->settings.limits);
+    }
+    return ex->held;
 }
 
 void exchange_client_drained(struct exchange *ex)
 {
     struct worker *w = ex->engine->worker;
 
+    give_back_hold(ex);
     if (ex->state == EX_RELAY && ex->call != NULL) {
         deadline_set(&w->wheel, &ex->deadline, w->now_ms,
                      ex->snapshot->settings.timeouts.stream_silence_s * 1000);

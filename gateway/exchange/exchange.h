@@ -10,6 +10,7 @@
 #ifndef CORRAL_EXCHANGE_EXCHANGE_H
 #define CORRAL_EXCHANGE_EXCHANGE_H
 
+#include "base/shared.h"
 #include "exchange/engine.h"
 #include "http/message.h"
 #include "net/tls.h"
@@ -42,6 +43,8 @@ struct client_ops {
     void (*respond)(void *client, const struct answer *answer);
     /** Bytes of the body, framed by the codec. CE_NO_MEMORY: cut. */
     enum corral_err (*write)(void *client, struct slice bytes);
+    /** All of the body, which the codec keeps a reference of while the client takes it. */
+    enum corral_err (*write_shared)(void *client, struct shared_bytes *body);
     /** What was written shall go now, not at the end of the turn. May end the exchange. */
     void (*flush)(void *client);
     /** The answer is complete. The front forgets the exchange. */
@@ -81,11 +84,18 @@ void exchange_body_end(struct exchange *ex);
 /** The body broke a rule of its framing, or did not come in time: the client gets told. */
 void exchange_body_failed(struct exchange *ex, enum corral_err why);
 
-/** The client takes nothing at the moment / takes again. */
-void exchange_client_blocked(struct exchange *ex);
+/**
+ * The client takes nothing at the moment / takes again.
+ *
+ * @return false: too many answers wait already (CE_ANSWER_MEMORY): the front cuts this one soon.
+ */
+MUST_USE bool exchange_client_blocked(struct exchange *ex);
 void exchange_client_drained(struct exchange *ex);
 
-/** The client has left (FIN, RST, reset stream) or stalled: CE_CLIENT_GONE, CE_CLIENT_STALLED. */
+/**
+ * The client has left (FIN, RST, reset stream), has stalled, or its answer waits for it beyond what
+ * may wait: CE_CLIENT_GONE, CE_CLIENT_STALLED, CE_ANSWER_MEMORY.
+ */
 void exchange_client_gone(struct exchange *ex, enum corral_err why);
 
 /** Answer a request that never became an exchange (malformed head). Logged and counted as one. */

@@ -1,12 +1,16 @@
 /**
- * The table from an error to what a client is told. For fail.c and its tests.
+ * The table from an error to what a client gets as its answer, and the ways to end with one.
  */
 #ifndef CORRAL_EXCHANGE_FAIL_H
 #define CORRAL_EXCHANGE_FAIL_H
 
 #include <stdbool.h>
 
+struct exchange;
+
+#include "base/attr.h"
 #include "base/err.h"
+#include "base/slice.h"
 
 struct failure {
     unsigned status;
@@ -19,5 +23,12 @@ struct failure {
 const struct failure *exchange_failure(enum corral_err err);
 
 bool corral_err_is_auth(enum corral_err err);
+
+/** Answer an error, log and count it, end the exchange. */
+COLD void exchange_fail(struct exchange *ex, enum corral_err err);
+/** With a detail for the sentence (a model, a field, an Allow list). */
+COLD void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail);
+/** Append the in-stream error event of this exchange's route. */
+void exchange_error_event(struct exchange *ex, enum corral_err err);
 
 #endif

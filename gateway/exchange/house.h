@@ -48,6 +48,7 @@ struct house {
     struct source_count *known_sources; /* with one */
     struct connection_share shares;
     struct body_budget bodies;
+    struct body_budget answers;
     pthread_mutex_t snapshot_lock; /* guards snapshot */
     struct snapshot *snapshot;     /* counted */
 };

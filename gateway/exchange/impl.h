@@ -12,6 +12,7 @@
 #include <stdalign.h>
 
 #include "exchange/exchange.h"
+#include "exchange/fail.h"
 #include "limit/limit.h"
 #include "ollama/request.h"
 #include "ollama/stream.h"
@@ -79,6 +80,7 @@ struct exchange {
     struct stream stream;
     bool stream_ready;
     bool write_failed;  /* the client's bytes could not be kept: its framing is broken */
+    bool held;          /* waits for its client, counted in house.answers */
     bool passing_error; /* the upstream's own error answer is relayed */
     unsigned status;
     bool responded;
@@ -134,14 +136,9 @@ void exchange_answer_json(struct exchange *ex, unsigned status, struct slice bod
                           const struct answer_field *fields, size_t field_count, bool close);
 void exchange_answer_local(struct exchange *ex);
 void exchange_answer_merged(struct exchange *ex);
-
-/* fail.c */
-/** Answer an error in the caller's dialect, log and count it, end the exchange. */
-COLD void exchange_fail(struct exchange *ex, enum corral_err err);
-/** With a detail for the sentence (a model, a field, an Allow list). */
-COLD void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail);
-/** Append the in-stream error event of this exchange's route. */
-void exchange_error_event(struct exchange *ex, enum corral_err err);
+/** JSON of this caller's own and of any size. Takes `body` over. */
+void exchange_answer_private(struct exchange *ex, struct buf *body,
+                             const struct answer_field *fields, size_t field_count);
 
 /* account.c */
 void exchange_account(struct exchange *ex);

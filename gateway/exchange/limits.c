@@ -250,7 +250,7 @@ void exchange_answer_usage(struct exchange *ex)
     struct buf body = buf_make(USAGE_MAX_BYTES);
 
     if (write_usage(ex, &body) == CE_OK) {
-        exchange_answer_json(ex, 200, buf_slice(&body), &fresh, 1, false);
+        exchange_answer_private(ex, &body, &fresh, 1);
     } else {
         exchange_fail(ex, CE_NO_MEMORY);
     }

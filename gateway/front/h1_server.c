@@ -11,6 +11,7 @@ enum {
     ANSWER_HEAD_BYTES = 4096,
     ANSWERS_PENDING_BYTES = 64 * 1024, /* above it no further request is begun */
     BUSY_TICK_MS = 250,
+    SHARED_PIECE_BYTES = 16 * 1024, /* of a shared body that the connection holds at once */
 };
 
 static const struct client_ops client_ops;
@@ -187,11 +188,56 @@ static void on_client_blocked(struct conn *c)
     struct h1_server *h = c->owner;
 
     server_stall(server_of(h), &h->stall, c->bytes_out);
-    if (h->exchange != NULL) {
-        exchange_client_blocked(h->exchange);
+    if (h->exchange != NULL && !exchange_client_blocked(h->exchange)) {
+        h->stall.since_ms = STALL_EVICTED;
     }
     if (h->state == H1_BUSY) {
         set_deadline(h, BUSY_TICK_MS);
+    }
+}
+
+/* The answer is whole: on to the next request. */
+static void end_answer(struct h1_server *h)
+{
+    if (!h->keep_alive || server_of(h)->front->draining) {
+        close_after_answer(h);
+        return;
+    }
+    go_idle(h);
+    conn_deliver_kept(server_of(h)->conn);
+}
+
+static void drop_shared(struct h1_server *h)
+{
+    shared_bytes_unref(h->shared);
+    h->shared = NULL;
+}
+
+/* As much of the shared body as the connection should hold. */
+static enum corral_err write_piece(struct h1_server *h)
+{
+    struct conn *c = server_of(h)->conn;
+    struct slice rest = slice_from(shared_bytes_slice(h->shared), h->shared_at);
+    struct slice piece =
+        slice_of(rest.ptr, rest.len < SHARED_PIECE_BYTES ? rest.len : SHARED_PIECE_BYTES);
+
+    h->shared_at += piece.len;
+    if (piece.len == rest.len) {
+        enum corral_err err = conn_write(c, piece);
+
+        drop_shared(h);
+        return err;
+    }
+    conn_want_drained(c);
+    return conn_write(c, piece);
+}
+
+static void go_on_shared(struct h1_server *h)
+{
+    if (write_piece(h) != CE_OK) {
+        conn_close(server_of(h)->conn, CE_NO_MEMORY);
+    } else if (h->shared == NULL) {
+        end_answer(h);
     }
 }
 
@@ -200,7 +246,9 @@ static void on_client_drained(struct conn *c)
     struct h1_server *h = c->owner;
 
     h->stall.since_ms = 0;
-    if (h->exchange != NULL) {
+    if (h->shared != NULL) {
+        go_on_shared(h);
+    } else if (h->exchange != NULL) {
         exchange_client_drained(h->exchange);
     } else {
         conn_deliver_kept(c);
@@ -213,8 +261,9 @@ static void on_client_closed(struct conn *c, enum corral_err why)
     struct exchange *ex = h->exchange;
 
     h->exchange = NULL;
+    drop_shared(h);
     if (ex != NULL) {
-        exchange_client_gone(ex, why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
+        exchange_client_gone(ex, server_left_why(why));
     }
     server_end(server_of(h), why);
 }
@@ -231,14 +280,16 @@ static void on_deadline(struct deadline *d)
 {
     struct server *s = CONTAINER_OF(d, struct server, deadline);
     struct h1_server *h = &s->h1;
+    enum corral_err stalled;
 
     switch (h->state) {
     case H1_HEAD:
         refuse(h, CE_HEAD_TIMEOUT);
         break;
     case H1_BUSY:
-        if (server_has_stalled(s, &h->stall, s->conn->bytes_out)) {
-            conn_close(s->conn, CE_CLIENT_STALLED);
+        stalled = server_has_stalled(s, &h->stall, s->conn->bytes_out);
+        if (stalled != CE_OK) {
+            conn_close(s->conn, stalled);
         } else if (conn_kept(s->conn) >= HTTP_MAX_HEAD_BYTES && conn_peer_gone(s->conn)) {
             conn_close(s->conn, CE_CLIENT_GONE);
         } else {
@@ -330,6 +381,15 @@ static enum corral_err client_write(void *client, struct slice bytes)
     return err == CE_OK ? conn_write(server_of(h)->conn, SLICE_LITERAL("\r\n")) : err;
 }
 
+static enum corral_err client_write_shared(void *client, struct shared_bytes *body)
+{
+    struct h1_server *h = client;
+
+    h->shared = shared_bytes_ref(body);
+    h->shared_at = 0;
+    return write_piece(h);
+}
+
 static void client_flush(void *client)
 {
     conn_flush(server_of(client)->conn);
@@ -349,12 +409,9 @@ static void client_finish(void *client)
     if (h->answer_chunked && conn_write(server_of(h)->conn, SLICE_LITERAL("0\r\n\r\n")) != CE_OK) {
         h->keep_alive = false;
     }
-    if (!h->keep_alive || server_of(h)->front->draining) {
-        close_after_answer(h);
-        return;
+    if (h->shared == NULL) { /* else it ends with its last piece */
+        end_answer(h);
     }
-    go_idle(h);
-    conn_deliver_kept(server_of(h)->conn);
 }
 
 static void client_cut(void *client)
@@ -362,6 +419,7 @@ static void client_cut(void *client)
     struct h1_server *h = client;
 
     forget_exchange(h);
+    drop_shared(h);
     if (h->is_http_1_0) {
         conn_reset(server_of(h)->conn); /* no framing would show the cut */
     } else {
@@ -378,6 +436,7 @@ static const struct client_ops client_ops = {
     .want_body = client_want_body,
     .respond = client_respond,
     .write = client_write,
+    .write_shared = client_write_shared,
     .flush = client_flush,
     .finish = client_finish,
     .cut = client_cut,

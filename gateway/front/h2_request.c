@@ -7,7 +7,7 @@
 enum {
     LINGER_MS = 1000,         /* for the rest of a request that is answered already ... */
     LINGER_BYTES = 64 * 1024, /* ... and how much of it is read */
-    OUT_SUM_MAX_BYTES = 4 * 1024 * 1024, /* of answers that wait; above it no stream is begun */
+    OUT_SUM_MAX_BYTES = 2 * 1024 * 1024, /* of answers that wait; above it no stream is begun */
 };
 
 static const struct client_ops client_ops;
@@ -17,9 +17,21 @@ static struct h2_request *request_of(struct h2_stream *st)
     return CONTAINER_OF(st, struct h2_request, stream);
 }
 
+static bool has_bytes(const struct h2_request *r)
+{
+    return r->out != NULL || r->shared != NULL;
+}
+
+static void drop_shared(struct h2_request *r)
+{
+    shared_bytes_unref(r->shared);
+    r->shared = NULL;
+}
+
 static void forget_waiting(struct h2_request *r)
 {
     list_unlink(&r->of_waiting);
+    drop_shared(r);
     r->server->out_bytes -= block_len(r->out);
     block_release(&r->server->conn->worker->blocks, &r->out);
 }
@@ -153,7 +165,21 @@ static struct slice peek(struct h2_stream *st, bool *out_last)
     struct h2_request *r = request_of(st);
 
     *out_last = r->ended;
-    return block_slice(r->out);
+    return r->shared == NULL ? block_slice(r->out)
+                             : slice_from(shared_bytes_slice(r->shared), r->shared_at);
+}
+
+static void take_bytes(struct h2_request *r, size_t len)
+{
+    if (r->shared == NULL) {
+        block_consume(&r->server->conn->worker->blocks, &r->out, len);
+        r->server->out_bytes -= len;
+        return;
+    }
+    r->shared_at += len;
+    if (r->shared_at == shared_bytes_slice(r->shared).len) {
+        drop_shared(r);
+    }
 }
 
 static void taken(void *owner, struct h2_stream *st, size_t len)
@@ -161,10 +187,9 @@ static void taken(void *owner, struct h2_stream *st, size_t len)
     struct h2_server *h = owner;
     struct h2_request *r = request_of(st);
 
-    block_consume(&h->conn->worker->blocks, &r->out, len);
-    h->out_bytes -= len;
+    take_bytes(r, len);
     r->taken_bytes += len;
-    if (r->out != NULL) {
+    if (has_bytes(r)) {
         return;
     }
     list_unlink(&r->of_waiting);
@@ -255,6 +280,21 @@ static enum corral_err client_write(void *client, struct slice bytes)
     return err;
 }
 
+static enum corral_err client_write_shared(void *client, struct shared_bytes *body)
+{
+    struct h2_request *r = client;
+
+    if (r->stream.has_body) {
+        r->shared = shared_bytes_ref(body);
+        r->shared_at = 0;
+        list_unlink(&r->of_waiting);
+        list_push_back(&r->server->waiting, &r->of_waiting);
+        h2_stream_wake(r->server->session, &r->stream);
+        conn_want_flush(r->server->conn);
+    }
+    return CE_OK;
+}
+
 /* At the end of the turn: what other streams of this connection have then goes in the same send. */
 static void client_flush(void *client)
 {
@@ -266,7 +306,7 @@ static void client_finish(void *client)
 
     r->exchange = NULL;
     r->ended = true;
-    if (r->stream.has_body && r->out == NULL) {
+    if (r->stream.has_body && !has_bytes(r)) {
         list_unlink(&r->of_waiting);
         list_push_back(&r->server->waiting, &r->of_waiting); /* the end alone may need a window */
     }
@@ -302,6 +342,7 @@ static const struct client_ops client_ops = {
     .want_body = client_want_body,
     .respond = client_respond,
     .write = client_write,
+    .write_shared = client_write_shared,
     .flush = client_flush,
     .finish = client_finish,
     .cut = client_cut,

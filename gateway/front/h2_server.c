@@ -84,8 +84,10 @@ static void reset_stalled(struct h2_server *h)
     {
         struct h2_request *r = CONTAINER_OF(link, struct h2_request, of_waiting);
 
-        if (server_has_stalled(h->server, &r->stall, r->taken_bytes)) {
-            h2_request_leave(r, CE_CLIENT_STALLED);
+        enum corral_err stalled = server_has_stalled(h->server, &r->stall, r->taken_bytes);
+
+        if (stalled != CE_OK) {
+            h2_request_leave(r, stalled);
             h2_stream_reset(h->session, &r->stream, CE_CLIENT_STALLED);
             conn_want_flush(h->conn);
         }
@@ -108,7 +110,7 @@ static void on_tick(struct h2_server *h)
 {
     const struct settings *s = front_settings(h->front);
 
-    if (server_has_stalled(h->server, &h->stall, h->conn->bytes_out)) {
+    if (server_has_stalled(h->server, &h->stall, h->conn->bytes_out) != CE_OK) {
         conn_close(h->conn, CE_CLIENT_STALLED);
         return;
     }
@@ -185,7 +187,9 @@ static void block_waiting(struct h2_server *h)
         server_stall(h->server, &r->stall, r->taken_bytes);
         if (!r->blocked && r->exchange != NULL) {
             r->blocked = true;
-            exchange_client_blocked(r->exchange);
+            if (!exchange_client_blocked(r->exchange)) {
+                r->stall.since_ms = STALL_EVICTED;
+            }
         }
     }
 }
@@ -262,8 +266,7 @@ static void on_client_closed(struct conn *c, enum corral_err why)
 
     LIST_EACH(link, next, &h->requests)
     {
-        h2_request_end(CONTAINER_OF(link, struct h2_request, of_server),
-                       why == CE_CLIENT_STALLED ? why : CE_CLIENT_GONE);
+        h2_request_end(CONTAINER_OF(link, struct h2_request, of_server), server_left_why(why));
     }
     h2_session_destroy(h->session);
     h->session = NULL;

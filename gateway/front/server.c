@@ -96,18 +96,21 @@ void server_stall(struct server *s, struct stall *stall, uint64_t bytes)
 }
 
 /* What the peer takes is measured, not whether it takes something now and then. */
-bool server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes)
+enum corral_err server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes)
 {
     uint64_t now_ms = front_now_ms(s->front);
     uint64_t limit_ms = front_settings(s->front)->timeouts.write_stall_s * 1000;
 
+    if (stall->since_ms == STALL_EVICTED) {
+        return CE_ANSWER_MEMORY;
+    }
     if (stall->since_ms == 0 || now_ms - stall->since_ms < limit_ms) {
-        return false;
+        return CE_OK;
     }
     bool moved = bytes - stall->bytes >= STALL_PROGRESS_BYTES;
 
     *stall = (struct stall){now_ms, bytes};
-    return !moved;
+    return moved ? CE_OK : CE_CLIENT_STALLED;
 }
 
 void server_take_over(struct server *s, const struct conn_events *events,

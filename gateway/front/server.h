@@ -10,9 +10,12 @@
 #include "http/h1_chunked.h"
 #include "http/h1_head.h"
 
+/** As stall.since_ms: too many answers wait, this one is cut at the next look. */
+#define STALL_EVICTED UINT64_MAX
+
 /** Who takes too little: a connection, or a stream of one. */
 struct stall {
-    uint64_t since_ms; /* 0: takes all there is */
+    uint64_t since_ms; /* 0: takes all there is; STALL_EVICTED */
     uint64_t bytes;    /* taken when the clock was set */
 };
 
@@ -28,6 +31,8 @@ enum h1_state {
 struct h1_server {
     struct exchange *exchange; /* borrowed; NULL: none */
     uint64_t body_left;
+    struct shared_bytes *shared; /* counted; of the answer, not all of it written yet */
+    size_t shared_at;            /* what is written of it */
     struct stall stall;
     struct h1_scan scan;       /* until a head is whole */
     struct h1_chunked chunked; /* of its body */
@@ -82,13 +87,22 @@ uint64_t server_idle_ms(const struct server *s);
 bool server_close_stranger(struct front *f);
 /** Set the clock of who takes nothing at the moment, unless it runs. */
 void server_stall(struct server *s, struct stall *stall, uint64_t bytes);
-/** Whether less than 16 KiB were taken in timeouts.write_stall_s. Sets the clock anew if more. */
-bool server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes);
+/**
+ * CE_CLIENT_STALLED when less than 16 KiB were taken in timeouts.write_stall_s, CE_ANSWER_MEMORY
+ * for STALL_EVICTED, else CE_OK. Sets the clock anew if more was taken.
+ */
+MUST_USE enum corral_err server_has_stalled(struct server *s, struct stall *stall, uint64_t bytes);
 /**
  * Whether its certificate does not hold under the authorities and lists that are in force now:
  * looked at once after each change of them.
  */
 bool server_is_stale(struct server *s);
+/** What a connection that closed for `why` means to its exchanges. */
+static inline enum corral_err server_left_why(enum corral_err why)
+{
+    return why == CE_CLIENT_STALLED || why == CE_ANSWER_MEMORY ? why : CE_CLIENT_GONE;
+}
+
 struct client_info server_client(struct server *s, const struct client_ops *ops, void *client);
 /** Idle ones close; the others end with their answers. */
 void server_drain_all(struct front *f);

@@ -23,6 +23,11 @@ SANITIZER = re.compile(r"Sanitizer|runtime error:|Assertion .* failed")
 RUNNING_SLOTS = ("busy", "draining")
 
 
+def release():
+    """The binary as it is shipped, with its sandbox; where none was built, the one without sanitizers."""
+    return os.environ.get("CORRAL_RELEASE") or program("CORRAL_PLAIN")
+
+
 def program(variable):
     path = os.environ.get(variable, "")
     assert os.access(path, os.X_OK), "%s must name the built program" % variable

@@ -15,7 +15,7 @@ import pytest
 import h1
 import h2
 import recorder
-from harness import chat, wait_for
+from harness import chat, release, wait_for
 from pki import Authority
 
 KEY = "authorization"
@@ -920,20 +920,63 @@ def test_what_follows_an_early_answer_has_an_end(shared):
         assert c.stream(stream).reset == h2.NO_ERROR and time.monotonic() - began < 0.5
 
 
-def test_answers_that_nobody_reads_are_bounded(stable, monkeypatch):
-    """Whole answers without a window: above 4 MiB no further stream is begun."""
+def test_lists_that_nobody_reads_are_held_once(stable, monkeypatch):
+    """Forty connections with a hundred unread lists each: one list in memory, and all of it back soon after."""
     monkeypatch.setattr(recorder, "MODELS", tuple("model-with-some-name-%d" % i for i in range(1500)))
+    monkeypatch.setenv("CORRAL", release())  # a sanitizer's memory is another
     replica = recorder.Recorder()
     corral = stable.corral(replica)
-    size = wait_for(lambda: [n for n in [len(corral.get("/api/tags").body)] if n > 100000], 8, "an answer")[0]
-    with wired(corral, window=0) as c:
-        streams = [c.headers(c.fields("GET", "/api/tags", [(KEY, "Bearer " + corral.key())]))
-                   for _ in range(60)]
-        assert ping(c)
-        begun = [s for s in streams if c.stream(s).status == 200]
-        assert {c.stream(s).end for s in streams if s not in begun} == {h2.REFUSED}
-        assert (4 << 20) < len(begun) * size < (4 << 20) + 2 * size
+    body = wait_for(lambda: [b for b in [corral.get("/api/tags").body] if len(b) > 100000], 8, "an answer")[0]
+    before, held = corral.rss(), []
+    for _ in range(40):
+        c = h2.Connection(corral.address, window=0)
+        held.append(c)
+        streams = [c.headers(c.fields("GET", "/api/tags", [(KEY, "Bearer " + corral.key())])) for _ in range(100)]
+        assert c.until(lambda: all(c.stream(s).head for s in streams), 20), "the heads"
+        assert all(c.stream(s).status == 200 and not c.stream(s).body for s in streams)
+    grown = corral.rss() - before
+    print("%d answers of %d bytes wait in %d KiB" % (40 * 100, len(body), grown // 1024))
+    assert grown < 4000 * 20 * 1024, "%d bytes for each" % (grown / 4000)
+    first = held[0]
+    first.frame(h2.WINDOW, 0, streams[0], struct.pack(">I", 1 << 24))
+    first.frame(h2.WINDOW, 0, 0, struct.pack(">I", 1 << 24))
+    assert first.until(lambda: first.stream(streams[0]).over, 20) and first.stream(streams[0]).body == body
+    for c in held:
+        c.close()
+    wait_for(lambda: corral.metrics().sum("corral_open_connections") == 0, 5, "the end of the connections")
+    wait_for(lambda: corral.rss() - before < 20 << 20, 10, "the memory given back")
     replica.close()
+
+
+def test_answers_that_nobody_reads_are_bounded(stable):
+    """Streams without a window, 16 KiB of each wait: above 2 MiB no further one is begun."""
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "400").warm()
+    corral = stable.corral(sim, slots=400, http2={"max_streams": 1000}, tenants={"acme": {"max_running": 400}})
+    with wired(corral, window=0) as c:
+        begun = []
+        for _ in range(300):
+            stream = c.post("/api/chat", chat(tokens=8000, stream=False), corral.key())
+            assert c.until(lambda s=stream: c.stream(s).head or c.stream(s).over, 20)
+            if c.stream(stream).over:
+                break
+            begun.append(stream)
+        assert c.stream(stream).end == h2.REFUSED
+        assert 100 < len(begun) < 200, len(begun)
+
+
+def test_answers_that_wait_have_a_budget(stable):
+    """One of 32 KiB each is kept for a tenant; the one above it is cut, another tenant's is not."""
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "100").warm()
+    corral = stable.corral(sim, slots=100, limits={"answer_memory_bytes": 2 << 20, "tenant_answer_memory_bytes": 320 * 1024})
+    with wired(corral, window=0) as c:
+        streams = [c.post("/api/chat", chat(tokens=1000), corral.key()) for _ in range(12)]
+        assert c.until(lambda: sum(c.stream(s).over for s in streams) == 2, 5), "two of twelve are over the budget"
+        assert {c.stream(s).reset for s in streams if c.stream(s).over} == {h2.CANCEL}
+        assert corral.metrics().sum("corral_answer_bytes", tenant="acme") == 320 * 1024
+        other = c.post("/api/chat", chat(tokens=1000), corral.key("beta"))
+        assert not c.until(lambda: c.stream(other).over, 1.5)
+        assert corral.metrics().sum("corral_limited_total", tenant="acme", limit="answer_memory") == 2
+    wait_for(lambda: corral.metrics().sum("corral_answer_bytes") == 0, 5, "the budget given back")
 
 
 def test_a_refused_head_has_no_body(shared):

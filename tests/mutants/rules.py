@@ -514,7 +514,7 @@ RULES = [
     ("HTTP/2: what is read after an early answer is bounded", "front/h2_request.c",
      "if (r->lingered_bytes > LINGER_BYTES) {", "if (false) {", [], it("early_answer_has_an_end", H2)),
     ("HTTP/2: answers that wait are bounded", "front/h2_request.c",
-     "if (h->out_bytes > OUT_SUM_MAX_BYTES) {", "if (false) {", [], it("answers_that_nobody", H2)),
+     "if (h->out_bytes > OUT_SUM_MAX_BYTES) {", "if (false) {", [], it("answers_that_nobody_reads", H2)),
     ("HTTP/2: frames are made as they are taken", "http/h2_send.c",
      "return s->sink.room(s->sink.arg) ? 0 : NGHTTP2_ERR_PAUSE;", "return 0;", [], it("as_it_is_taken", H2)),
 ]

@@ -395,10 +395,12 @@ START_TEST(handshakes_take_turns)
         conn_accept(w, ends[0], ctx, 5000, &counting, &closed);
     }
     for (unsigned turn = 1; turn <= 3; turn++) {
-        w->handshake_steps = 0; /* worker_run does it */
+        w->handshake_steps = 0; /* worker_run does both */
+        w->turn_began_us = 0;
         event_base_loop(w->base, EVLOOP_ONCE);
-        unsigned most = turn * WORKER_HANDSHAKE_STEPS;
-        ck_assert_uint_eq(closed, most < CLIENTS ? most : CLIENTS);
+        /* At least one; fewer than the most where a step takes a millisecond, as under valgrind. */
+        ck_assert_uint_le(closed, turn * WORKER_HANDSHAKE_STEPS);
+        ck_assert_uint_ge(closed, turn);
     }
     for (size_t i = 0; i < CLIENTS; i++) {
         close(far[i]);
