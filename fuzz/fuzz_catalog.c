@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "fuzz.h"
 #include "ollama/catalog.h"
 
@@ -13,7 +15,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct catalog *again;
     struct buf out = buf_make(16 << 20);
 
-    MUST_HOLD(catalog_write_tags(lists, 1, (struct catalog_filter){0}, &out) == CE_OK);
+    struct catalog_merged *merged = catalog_merge(CATALOG_TAGS, lists, 1);
+
+    MUST_HOLD(catalog_write_native(merged, (struct catalog_filter){0}, &out) == CE_OK);
+    free(merged);
     MUST_HOLD(catalog_parse(CATALOG_TAGS, buf_slice(&out), &again) == CE_OK);
     MUST_HOLD(again->count <= c->count);
     catalog_destroy(again);

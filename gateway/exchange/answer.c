@@ -9,7 +9,7 @@
 #include "exchange/limits.h"
 #include "ollama/catalog.h"
 
-enum { MERGED_MAX_BYTES = 16 * 1024 * 1024, MERGED_MAX_REPLICAS = 256 };
+enum { MERGED_MAX_BYTES = 16 * 1024 * 1024 };
 
 /* The API that corral speaks is that of Ollama 0.24.0: clients decide on features by it. */
 static const char version_body[] = "{\"version\":\"0.24.0\"}";
@@ -113,27 +113,20 @@ static bool may_see(const struct model_name *model, void *arg)
     return principal_may_use(&((struct exchange *)arg)->principal, model);
 }
 
-static const struct catalog *list_of(const struct replica *r, enum route_id id)
-{
-    const struct replica_catalog *c = id == ROUTE_ID_PS ? r->ps : r->tags;
-
-    return r->usable && c != NULL ? c->catalog : NULL;
-}
-
-static enum corral_err write_merged(struct exchange *ex, const struct catalog *const *lists,
-                                    size_t count, struct buf *out)
+static enum corral_err write_merged(struct exchange *ex, const struct replica_view *v,
+                                    struct buf *out)
 {
     struct catalog_filter filter = {may_see, ex};
 
     switch (ex->route->id) {
     case ROUTE_ID_TAGS:
-        return catalog_write_tags(lists, count, filter, out);
+        return catalog_write_native(v->tags, filter, out);
     case ROUTE_ID_PS:
-        return catalog_write_ps(lists, count, filter, out);
+        return catalog_write_native(v->ps, filter, out);
     case ROUTE_ID_V1_MODELS:
-        return catalog_write_v1_models(lists, count, filter, out);
+        return catalog_write_v1_models(v->tags, filter, out);
     default:
-        return catalog_write_v1_model(lists, count, ex->route_param, filter, out);
+        return catalog_write_v1_model(v->tags, ex->route_param, filter, out);
     }
 }
 
@@ -152,19 +145,10 @@ static enum corral_err write_rights(const struct principal *p, struct buf *out)
 static enum corral_err write_list(struct exchange *ex, const struct replica_view *v,
                                   struct shared_bytes **out)
 {
-    const struct catalog *lists[MERGED_MAX_REPLICAS];
+    bool any = ex->route->id == ROUTE_ID_PS ? v->any_ps : v->any_tags;
     struct buf body = buf_make(MERGED_MAX_BYTES);
-    size_t count = 0;
+    enum corral_err err = !any && v->count > 0 ? CE_NO_REPLICA : write_merged(ex, v, &body);
 
-    for (size_t i = 0; i < v->count && count < MERGED_MAX_REPLICAS; i++) {
-        const struct catalog *list = list_of(&v->replicas[i], ex->route->id);
-
-        if (list != NULL) {
-            lists[count++] = list;
-        }
-    }
-    enum corral_err err =
-        count == 0 && v->count > 0 ? CE_NO_REPLICA : write_merged(ex, lists, count, &body);
     if (err == CE_OK) {
         *out = shared_bytes_take(&body);
     }

@@ -58,14 +58,25 @@ void catalog_destroy(struct catalog *c);
 const struct catalog_model *catalog_find(const struct catalog *c, const struct model_name *name);
 
 /**
- * Append the merged body of /api/tags, /api/ps, /v1/models. NULL entries in `lists` are skipped.
- * @return CE_OK, CE_NO_MEMORY, or the buffer's error.
+ * Several catalogs of one kind as one list, in Ollama's order. Made once for each state of the
+ * replicas, since sorting thousands of models takes milliseconds. Points into the catalogs.
  */
-MUST_USE enum corral_err catalog_write_tags(const struct catalog *const *lists, size_t count,
-                                            struct catalog_filter filter, struct buf *out);
-MUST_USE enum corral_err catalog_write_ps(const struct catalog *const *lists, size_t count,
-                                          struct catalog_filter filter, struct buf *out);
-MUST_USE enum corral_err catalog_write_v1_models(const struct catalog *const *lists, size_t count,
+struct catalog_merged {
+    size_t count;
+    const struct catalog_model *models[];
+};
+
+/** NULL entries in `lists` are skipped. Caller owns the result, frees it with free(). */
+struct catalog_merged *catalog_merge(enum catalog_kind kind, const struct catalog *const *lists,
+                                     size_t count);
+
+/**
+ * Append the body of /api/tags or /api/ps; of /v1/models.
+ * @return CE_OK, or the buffer's error.
+ */
+MUST_USE enum corral_err catalog_write_native(const struct catalog_merged *list,
+                                              struct catalog_filter filter, struct buf *out);
+MUST_USE enum corral_err catalog_write_v1_models(const struct catalog_merged *list,
                                                  struct catalog_filter filter, struct buf *out);
 
 /**
@@ -74,8 +85,7 @@ MUST_USE enum corral_err catalog_write_v1_models(const struct catalog *const *li
  * @return CE_OK; CE_MODEL_NAME, CE_MODEL_REMOTE; CE_MODEL_FORBIDDEN (asked first, whether it exists
  *         or not); CE_MODEL_UNKNOWN; the buffer's error.
  */
-MUST_USE enum corral_err catalog_write_v1_model(const struct catalog *const *lists, size_t count,
-                                                struct slice id, struct catalog_filter filter,
-                                                struct buf *out);
+MUST_USE enum corral_err catalog_write_v1_model(const struct catalog_merged *list, struct slice id,
+                                                struct catalog_filter filter, struct buf *out);
 
 #endif

@@ -1,6 +1,11 @@
+/*
+ * Merging lists of models and writing them for a caller. Merging is called when a replica's list
+ * has changed, on the main thread; writing by exchange/answer.c, on workers.
+ */
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "base/mem.h"
 #include "ollama/catalog.h"
 
 struct pick {
@@ -69,32 +74,30 @@ static size_t total_models(const struct catalog *const *lists, size_t count)
     return total;
 }
 
-/* Caller frees out->items. */
-static enum corral_err gather(const struct catalog *const *lists, size_t count,
-                              enum catalog_kind kind, struct catalog_filter filter,
-                              struct picks *out)
+struct catalog_merged *catalog_merge(enum catalog_kind kind, const struct catalog *const *lists,
+                                     size_t count)
 {
     size_t total = total_models(lists, count);
-    struct picks p = {.items = calloc(total + 1, sizeof(*p.items))};
+    struct picks p = {.items = xcalloc(total + 1, sizeof(*p.items))};
 
-    if (p.items == NULL) {
-        return CE_NO_MEMORY;
-    }
     for (size_t i = 0; i < count; i++) {
         for (size_t j = 0; lists[i] != NULL && j < lists[i]->count; j++) {
-            const struct catalog_model *m = &lists[i]->models[j];
-
-            if (filter.allowed == NULL || filter.allowed(&m->name, filter.arg)) {
-                p.items[p.count] = (struct pick){.model = m, .rank = p.count};
-                p.count++;
-            }
+            p.items[p.count] = (struct pick){.model = &lists[i]->models[j], .rank = p.count};
+            p.count++;
         }
     }
     qsort(p.items, p.count, sizeof(*p.items), by_name);
     drop_doubles(&p, kind);
     qsort(p.items, p.count, sizeof(*p.items), by_time);
-    *out = p;
-    return CE_OK;
+    struct catalog_merged *merged =
+        xcalloc(1, sizeof(*merged) + p.count * sizeof(struct catalog_model *));
+
+    merged->count = p.count;
+    for (size_t i = 0; i < p.count; i++) {
+        merged->models[i] = p.items[i].model;
+    }
+    free(p.items);
+    return merged;
 }
 
 static enum corral_err write_raw(const struct catalog_model *m, struct buf *out)
@@ -123,69 +126,58 @@ static enum corral_err write_listed(const struct catalog_model *m, struct buf *o
     return write_openai(m->spelled, m, out);
 }
 
-static enum corral_err write_list(const char *before, const struct picks *p,
-                                  enum corral_err (*entry)(const struct catalog_model *,
-                                                           struct buf *),
-                                  const char *after, struct buf *out)
+static enum corral_err
+write_list(const char *before, const struct catalog_merged *list, struct catalog_filter filter,
+           enum corral_err (*entry)(const struct catalog_model *, struct buf *), struct buf *out)
 {
     enum corral_err err = buf_append_str(out, before);
+    bool first = true;
 
-    for (size_t i = 0; err == CE_OK && i < p->count; i++) {
-        if (i > 0) {
-            err = buf_append_str(out, ",");
+    for (size_t i = 0; err == CE_OK && i < list->count; i++) {
+        const struct catalog_model *m = list->models[i];
+
+        if (filter.allowed != NULL && !filter.allowed(&m->name, filter.arg)) {
+            continue;
         }
-        if (err == CE_OK) {
-            err = entry(p->items[i].model, out);
-        }
-    }
-    return err == CE_OK ? buf_append_str(out, after) : err;
-}
-
-static enum corral_err write_native(const struct catalog *const *lists, size_t count,
-                                    enum catalog_kind kind, struct catalog_filter filter,
-                                    struct buf *out)
-{
-    struct picks p;
-    enum corral_err err = gather(lists, count, kind, filter, &p);
-
-    if (err == CE_OK) {
-        err = write_list("{\"models\":[", &p, write_raw, "]}", out);
-        free(p.items);
+        err = first ? CE_OK : buf_append_str(out, ",");
+        err = err == CE_OK ? entry(m, out) : err;
+        first = false;
     }
     return err;
 }
 
-enum corral_err catalog_write_tags(const struct catalog *const *lists, size_t count,
-                                   struct catalog_filter filter, struct buf *out)
+enum corral_err catalog_write_native(const struct catalog_merged *list,
+                                     struct catalog_filter filter, struct buf *out)
 {
-    return write_native(lists, count, CATALOG_TAGS, filter, out);
+    enum corral_err err = write_list("{\"models\":[", list, filter, write_raw, out);
+
+    return err == CE_OK ? buf_append_str(out, "]}") : err;
 }
 
-enum corral_err catalog_write_ps(const struct catalog *const *lists, size_t count,
-                                 struct catalog_filter filter, struct buf *out)
-{
-    return write_native(lists, count, CATALOG_PS, filter, out);
-}
-
-enum corral_err catalog_write_v1_models(const struct catalog *const *lists, size_t count,
+enum corral_err catalog_write_v1_models(const struct catalog_merged *list,
                                         struct catalog_filter filter, struct buf *out)
 {
-    struct picks p;
-    enum corral_err err = gather(lists, count, CATALOG_TAGS, filter, &p);
+    enum corral_err err =
+        write_list("{\"object\":\"list\",\"data\":[", list, filter, write_listed, out);
 
-    if (err == CE_OK) {
-        err = write_list("{\"object\":\"list\",\"data\":[", &p, write_listed, "]}\n", out);
-        free(p.items);
-    }
-    return err;
+    return err == CE_OK ? buf_append_str(out, "]}\n") : err;
 }
 
-enum corral_err catalog_write_v1_model(const struct catalog *const *lists, size_t count,
-                                       struct slice id, struct catalog_filter filter,
-                                       struct buf *out)
+static const struct catalog_model *find_merged(const struct catalog_merged *list,
+                                               const struct model_name *name)
+{
+    for (size_t i = 0; i < list->count; i++) {
+        if (model_eq(&list->models[i]->name, name)) {
+            return list->models[i];
+        }
+    }
+    return NULL;
+}
+
+enum corral_err catalog_write_v1_model(const struct catalog_merged *list, struct slice id,
+                                       struct catalog_filter filter, struct buf *out)
 {
     struct model_name name;
-    const struct catalog_model *found = NULL;
     enum corral_err err = model_parse(id, &name);
 
     if (err != CE_OK) {
@@ -194,9 +186,8 @@ enum corral_err catalog_write_v1_model(const struct catalog *const *lists, size_
     if (filter.allowed != NULL && !filter.allowed(&name, filter.arg)) {
         return CE_MODEL_FORBIDDEN;
     }
-    for (size_t i = 0; i < count && found == NULL; i++) {
-        found = lists[i] == NULL ? NULL : catalog_find(lists[i], &name);
-    }
+    const struct catalog_model *found = find_merged(list, &name);
+
     if (found == NULL) {
         return CE_MODEL_UNKNOWN;
     }

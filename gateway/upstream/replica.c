@@ -48,6 +48,8 @@ void replica_view_unref(struct replica_view *v)
         replica_catalog_unref(v->replicas[i].ps);
         tls_client_unref(v->replicas[i].tls);
     }
+    free(v->tags);
+    free(v->ps);
     free(v);
 }
 
@@ -66,6 +68,8 @@ void replica_board_init(struct replica_board *b)
     pthread_mutex_init(&b->lock, NULL);
     atomic_init(&b->version, 1);
     b->view = replica_view_create(0);
+    b->view->tags = catalog_merge(CATALOG_TAGS, NULL, 0);
+    b->view->ps = catalog_merge(CATALOG_PS, NULL, 0);
 }
 
 void replica_board_finish(struct replica_board *b)
@@ -75,8 +79,31 @@ void replica_board_finish(struct replica_board *b)
     pthread_mutex_destroy(&b->lock);
 }
 
+static struct catalog_merged *merge(const struct replica_view *v, enum catalog_kind kind,
+                                    bool *out_any)
+{
+    const struct catalog **lists = xcalloc(v->count + 1, sizeof(struct catalog *));
+    size_t count = 0;
+
+    for (size_t i = 0; i < v->count; i++) {
+        const struct replica *r = &v->replicas[i];
+        const struct replica_catalog *c = kind == CATALOG_PS ? r->ps : r->tags;
+
+        if (r->usable && c != NULL && c->catalog != NULL) {
+            lists[count++] = c->catalog;
+        }
+    }
+    struct catalog_merged *merged = catalog_merge(kind, lists, count);
+
+    *out_any = count > 0;
+    free(lists);
+    return merged;
+}
+
 void replica_board_publish(struct replica_board *b, struct replica_view *view)
 {
+    view->tags = merge(view, CATALOG_TAGS, &view->any_tags);
+    view->ps = merge(view, CATALOG_PS, &view->any_ps);
     pthread_mutex_lock(&b->lock);
     struct replica_view *old = b->view;
 

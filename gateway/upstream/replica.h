@@ -51,6 +51,10 @@ struct replica {
 
 struct replica_view {
     atomic_uint refs;
+    struct catalog_merged *tags; /* owned; of all usable replicas; made when it is published */
+    struct catalog_merged *ps;   /* owned; the same */
+    bool any_tags;               /* a usable replica has told its models */
+    bool any_ps;
     size_t count;
     struct replica replicas[];
 };
@@ -72,7 +76,7 @@ struct replica_board {
 void replica_board_init(struct replica_board *b);
 void replica_board_finish(struct replica_board *b);
 
-/** Replace the view; takes over the caller's reference. */
+/** Merge the lists of the view, then replace the one before; takes over the caller's reference. */
 void replica_board_publish(struct replica_board *b, struct replica_view *view);
 
 /** The current view with a reference of the caller's. */

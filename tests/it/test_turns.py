@@ -5,10 +5,8 @@ The release binary behind its sandbox, one worker; a turn is measured in the wor
 may fail.
 """
 
-import json
+import contextlib
 import os
-import socket
-import ssl
 import threading
 import time
 
@@ -16,19 +14,18 @@ import pytest
 
 import h1
 import h2
-import pki
+import recorder
 from conftest import Stable
-from harness import chat, together, wait_for
+from harness import chat, release, together, wait_for
 from turns import Turns
 
 LONGEST_MS = 5.0
 BODY = 20 * 1000 * 1000
-RELEASE = os.environ.get("CORRAL_RELEASE") or os.environ.get("CORRAL_PLAIN")
 
 
 class Measured:
-    def __init__(self, corral, turns, site=None):
-        self.corral, self.turns, self.site = corral, turns, site
+    def __init__(self, corral, turns):
+        self.corral, self.turns = corral, turns
 
     def longest(self, work, tries=3):
         """The longest turn while `work` ran beside a good client. The best of a few tries: a page fault or a
@@ -65,11 +62,12 @@ def measured(tmp_path_factory, keyfile, make_config):
     folder = tmp_path_factory.mktemp("turns")
     turns = Turns(folder)
     before = os.environ["CORRAL"]
-    os.environ["CORRAL"] = RELEASE
+    os.environ["CORRAL"] = release()
     try:
         with Stable(folder, keyfile.keys, make_config) as made:
             sim = made.sim("--slots", "64", "--tokens-per-s", "0", "--models", "tiny:268.10M,embed:22.57M").warm("tiny")
-            config = make_config([sim], slots=64, workers=1, timeouts={"head_s": 2}, limits={"body_memory_bytes": 1 << 30})
+            config = make_config([sim], slots=64, workers=1, timeouts={"head_s": 2}, limits={"body_memory_bytes": 1 << 30},
+                                 log={"refusals_per_10s": 20})
             yield Measured(made.serve(config, env=turns.env), turns)
     finally:
         os.environ["CORRAL"] = before
@@ -112,5 +110,85 @@ def test_no_body_makes_a_turn_long(measured, name):
                 head = h1.bearer(measured.corral.key("beta"), ("Content-Length", str(len(body))))
                 client.try_send(h1.request("POST", path, head) + body)
                 assert client.answer().status in (200, 400, 413, 429)
-        together(4, one)
+        together(2, one)
     assert measured.longest(send) <= LONGEST_MS
+
+
+def test_pipelined_strangers(measured):
+    """As many requests in one read as fit, all of them refused."""
+    flood = h1.get("/x") * 300
+
+    def send(_):
+        for _ in range(10):
+            with measured.corral.client(timeout=20) as client, contextlib.suppress(OSError, AssertionError):
+                client.send(flood)
+                for _ in range(300):
+                    client.answer()
+    assert measured.longest(lambda: together(4, send)) <= LONGEST_MS
+
+
+def test_streams_in_one_read(measured):
+    """A hundred requests of HTTP/2 whose heads come together, again and again."""
+    def send(_):
+        with h2.Connection(measured.corral.address, timeout=20) as c:
+            assert c.until(lambda: c.acked, 5)
+            for _ in range(10):
+                fields = c.fields("GET", "/api/tags", [("authorization", "Bearer " + measured.corral.key())])
+                first = c.next
+                block = c.block_of(fields)
+                c.send(b"".join(h2.frame(h2.HEADERS, 5, first + 2 * i, block) for i in range(90)))
+                c.next = first + 180
+                assert c.until(lambda f=first: all(c.stream(f + 2 * i).over for i in range(90)), 20)
+    assert measured.longest(lambda: together(2, send)) <= LONGEST_MS
+
+
+def test_tiny_chunks(measured):
+    """A body of a byte a chunk."""
+    body = b'{"model":"tiny","messages":[{"role":"user","content":"' + b"x" * 60000 + b'"}],"options":{"num_predict":1}}'
+    chunked = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+
+    def send(_):
+        head = h1.request("POST", "/api/chat", h1.bearer(measured.corral.key("beta"), ("Transfer-Encoding", "chunked")))
+        for _ in range(5):
+            with measured.corral.client(timeout=30) as client:
+                assert client.send(head + chunked).answer().status == 200
+    assert measured.longest(lambda: together(2, send)) <= LONGEST_MS
+
+
+def test_a_crowd_that_asks_at_once_and_one_that_is_late(measured):
+    """400 requests that are there in the same moment; 400 heads whose time ends in the same moment."""
+    def send():
+        clients = [measured.corral.client(timeout=30) for _ in range(400)]
+        data = h1.get("/api/tags", measured.corral.key())
+        for client in clients:
+            client.send(data)
+        for client in clients:
+            assert client.answer().status == 200
+            client.send(b"GET / HTTP/1.1\r\nHost:")
+        for client in clients:
+            assert client.wait_end(10) != "open"
+            client.close()
+    assert measured.longest(send) <= LONGEST_MS
+
+
+def test_long_lists(tmp_path, stable, make_config, monkeypatch):
+    """Four thousand models of three replicas: written once, read by many, by tokens of several tenants."""
+    turns = Turns(tmp_path)
+    monkeypatch.setenv("CORRAL", release())
+    monkeypatch.setattr(recorder, "MODELS", tuple("model-with-a-longer-name-%d" % i for i in range(4000)))
+    replicas = [recorder.Recorder() for _ in range(3)]
+    corral = stable.serve(make_config(replicas, workers=1), env=turns.env)
+    wait_for(lambda: all(corral.get("/v1/models/model-with-a-longer-name-%d" % i).status == 200 for i in range(2)), 10,
+             "the lists of the replicas")
+
+    def send():
+        for path in ("/api/tags", "/v1/models", "/api/ps", "/corral/v1/usage", "/v1/models/model-with-a-longer-name-7"):
+            for tenant in ("acme", "beta", "lister"):
+                for _ in range(3):
+                    assert corral.get(path, tenant).status in (200, 403)
+    turns.clear()
+    send()  # the first time counts: afterwards the lists are there
+    print("longest turn: %.1f ms" % turns.longest_ms())
+    for replica in replicas:
+        replica.close()
+    assert 0 < turns.longest_ms() <= LONGEST_MS

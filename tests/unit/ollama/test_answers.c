@@ -1,3 +1,5 @@
+#include <stdlib.h>
+
 #include "base/buf.h"
 #include "ollama/catalog.h"
 #include "ollama/dialect.h"
@@ -137,17 +139,25 @@ static bool not_secret(const struct model_name *model, void *arg)
 static const struct catalog_filter everyone = {NULL, NULL};
 static const struct catalog_filter filtered = {not_secret, NULL};
 
-typedef enum corral_err write_fn(const struct catalog *const *, size_t, struct catalog_filter,
+typedef enum corral_err write_fn(const struct catalog_merged *, struct catalog_filter,
                                  struct buf *);
+
+static void expect_of(enum catalog_kind kind, write_fn *write, const struct catalog *const *lists,
+                      size_t count, struct catalog_filter filter, const char *body)
+{
+    struct catalog_merged *merged = catalog_merge(kind, lists, count);
+    struct buf b = buf_make(1 << 16);
+
+    ck_assert_int_eq(write(merged, filter, &b), CE_OK);
+    ck_assert_msg(slice_eq_str(buf_slice(&b), body), "%.*s", SLICE_ARG(buf_slice(&b)));
+    buf_finish(&b);
+    free(merged);
+}
 
 static void expect(write_fn *write, const struct catalog *const *lists, size_t count,
                    struct catalog_filter filter, const char *body)
 {
-    struct buf b = buf_make(1 << 16);
-
-    ck_assert_int_eq(write(lists, count, filter, &b), CE_OK);
-    ck_assert_msg(slice_eq_str(buf_slice(&b), body), "%.*s", SLICE_ARG(buf_slice(&b)));
-    buf_finish(&b);
+    expect_of(CATALOG_TAGS, write, lists, count, filter, body);
 }
 
 START_TEST(s298_lists_are_merged_and_filtered)
@@ -159,16 +169,16 @@ START_TEST(s298_lists_are_merged_and_filtered)
                                                  "Tiny:latest", NEW, "dd") "] }");
     const struct catalog *lists[] = {a, NULL, b};
 
-    expect(catalog_write_tags, lists, 3, filtered,
+    expect(catalog_write_native, lists, 3, filtered,
            "{\"models\":[" TAG("me/x:1", NEW, "cc") "," TAG("tiny:latest", OLD, "aa") "]}");
-    expect(catalog_write_tags, lists, 1, everyone,
+    expect(catalog_write_native, lists, 1, everyone,
            "{\"models\":[" TAG("tiny:latest", OLD, "aa") "," TAG("secret:8b", OLD, "bb") "]}");
     expect(catalog_write_v1_models, lists, 3, filtered,
            "{\"object\":\"list\",\"data\":["
            "{\"id\":\"me/x:1\",\"object\":\"model\",\"created\":1795260147,\"owned_by\":\"me\"},"
            "{\"id\":\"tiny:latest\",\"object\":\"model\",\"created\":1795180947,\"owned_by\":"
            "\"library\"}]}\n");
-    expect(catalog_write_tags, lists, 0, everyone, "{\"models\":[]}");
+    expect(catalog_write_native, lists, 0, everyone, "{\"models\":[]}");
     expect(catalog_write_v1_models, lists + 1, 1, everyone, "{\"object\":\"list\",\"data\":[]}\n");
 
     const struct catalog_model *tiny = &a->models[0];
@@ -192,8 +202,8 @@ START_TEST(loaded_models_live_longest)
     struct catalog *b = parsed(CATALOG_PS, late);
     const struct catalog *lists[] = {a, b};
 
-    expect(catalog_write_ps, lists, 2, everyone, late);
-    expect(catalog_write_ps, lists, 1, everyone, early);
+    expect_of(CATALOG_PS, catalog_write_native, lists, 2, everyone, late);
+    expect_of(CATALOG_PS, catalog_write_native, lists, 1, everyone, early);
     ck_assert_uint_eq(a->models[0].context_length, 2048);
     ck_assert_uint_eq(a->models[0].size_vram, 5);
     ck_assert_int_eq(b->models[0].time_ns, INT64_MAX);
@@ -206,6 +216,7 @@ START_TEST(one_model_is_shown)
 {
     struct catalog *a = parsed(CATALOG_TAGS, "{\"models\":[" TAG("tiny:latest", OLD, "aa") "]}");
     const struct catalog *lists[] = {a};
+    struct catalog_merged *merged = catalog_merge(CATALOG_TAGS, lists, 1);
     static const struct {
         const char *id;
         enum corral_err err;
@@ -221,7 +232,7 @@ START_TEST(one_model_is_shown)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = buf_make(1024);
 
-        ck_assert_int_eq(catalog_write_v1_model(lists, 1, slice_str(cases[i].id), filtered, &b),
+        ck_assert_int_eq(catalog_write_v1_model(merged, slice_str(cases[i].id), filtered, &b),
                          cases[i].err);
         ck_assert((b.len > 0) == (cases[i].err == CE_OK));
         if (i == 0) {
@@ -231,6 +242,7 @@ START_TEST(one_model_is_shown)
         }
         buf_finish(&b);
     }
+    free(merged);
     catalog_destroy(a);
 }
 END_TEST
