@@ -3,6 +3,7 @@
 #include "net/tls_site.h"
 #include "net/tls_ticket.h"
 #include "unit.h"
+#include <stdatomic.h>
 
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -259,8 +260,11 @@ static void *run_client(void *arg)
     return NULL;
 }
 
+static atomic_uint mail_count;
+
 static void on_mail(struct worker *w, const struct mail *mail)
 {
+    atomic_fetch_add(&mail_count, 1);
 }
 
 static void run_pair(struct pair *p)
@@ -328,6 +332,52 @@ static void update_a_little(struct pair *p, SSL *ssl)
     }
     ck_assert_int_eq(SSL_write(ssl, "hello", 5), 5);
 }
+
+/* What OpenSSL has written to its memory goes to the socket, up to `most` bytes of it. */
+static void pass_on(struct pair *p, BIO *written, int most)
+{
+    char bytes[1024];
+    int n = BIO_read(written, bytes, most);
+
+    ck_assert_int_gt(n, 0);
+    ck_assert_int_eq(write(p->client_fd, bytes, (size_t)n), n);
+}
+
+static bool mail_arrives(struct pair *p)
+{
+    unsigned before = atomic_load(&mail_count);
+
+    worker_mail(p->worker, &(struct mail){0});
+    for (int i = 0; i < 2000 && atomic_load(&mail_count) == before; i++) {
+        usleep(1000);
+    }
+    return atomic_load(&mail_count) > before;
+}
+
+/* A KeyUpdate, and then data, of which the rest comes late: meanwhile the worker does its work. */
+static void cut_an_update(struct pair *p, SSL *ssl)
+{
+    BIO *written = BIO_new(BIO_s_mem());
+
+    SSL_set0_wbio(ssl, written);
+    ck_assert_int_eq(SSL_key_update(ssl, SSL_KEY_UPDATE_NOT_REQUESTED), 1);
+    ck_assert_int_eq(SSL_do_handshake(ssl), 1);
+    ck_assert_int_eq(SSL_write(ssl, "hello", 5), 5);
+    while (BIO_pending(written) > 0) {
+        pass_on(p, written, 7);
+        p->updates += mail_arrives(p) ? 0 : 1; /* how often the worker did not */
+    }
+}
+
+START_TEST(a_record_in_pieces_stops_nobody)
+{
+    struct pair p = {.talk = cut_an_update};
+
+    run_pair(&p);
+    ck_assert_uint_eq(p.updates, 0);
+    ck_assert_uint_eq(p.got, 5);
+}
+END_TEST
 
 START_TEST(a_few_key_updates_are_fine)
 {
@@ -426,6 +476,7 @@ static Suite *tls_suite(void)
     tcase_add_unchecked_fixture(conns, make_certificate, remove_certificate);
     tcase_add_test(conns, s191_floods_of_key_updates_are_cut);
     tcase_add_test(conns, a_few_key_updates_are_fine);
+    tcase_add_test(conns, a_record_in_pieces_stops_nobody);
     tcase_add_test(conns, bytes_inside_tls_come_after_a_resume);
     tcase_add_test(conns, handshakes_take_turns);
     suite_add_tcase(suite, names);
