@@ -23,38 +23,54 @@ LONGEST_MS = 5.0
 BODY = 20 * 1000 * 1000
 
 
+def p99(ms):
+    return ms[max(0, len(ms) - 1 - len(ms) // 100)]
+
+
 class Measured:
     def __init__(self, corral, turns):
         self.corral, self.turns = corral, turns
 
+    def good(self, over, seconds=None):
+        """What a client that asks every 10 ms sees: milliseconds of each answer. A failure ends the test."""
+        took, until = [], time.monotonic() + (seconds or 600)
+        while not over.is_set() and time.monotonic() < until:
+            began = time.monotonic()
+            answer = self.corral.post("/api/chat", chat("good", 1), timeout=30)
+            took.append((time.monotonic() - began) * 1000)
+            assert answer.status == 200, answer
+            time.sleep(0.01)
+        return sorted(took)
+
     def longest(self, work, tries=3):
-        """The longest turn while `work` ran beside a good client. The best of a few tries: a page fault or a
-        neighbour of the machine may spoil one."""
+        """The longest turn while `work` ran beside a good client, whose slowest percent may take twice what it takes
+        alone and 50 ms. The best of a few tries: a neighbour of the machine may spoil one."""
         seen = []
         for _ in range(tries):
-            over, failed = threading.Event(), []
-
-            def good():
-                while not over.is_set():
-                    answer = self.corral.post("/api/chat", chat(tokens=1), timeout=30)
-                    if answer.status != 200:
-                        failed.append(answer)
-                    time.sleep(0.01)
-            thread = threading.Thread(target=good, daemon=True)
+            over, during = threading.Event(), []
+            calm = p99(self.good(over, 0.3))
             self.turns.clear()
+
+            def beside():
+                try:
+                    during.append(self.good(over))
+                except AssertionError as error:
+                    during.append(error)
+            thread = threading.Thread(target=beside, daemon=True)
             thread.start()
             try:
                 work()
             finally:
                 over.set()
                 thread.join(30)
-            assert not failed, failed[:3]
+            assert isinstance(during[0], list), during[0]
             assert self.turns.count() > 0
+            late = p99(during[0]) if during[0] else 0
             seen.append(self.turns.longest_ms())
-            if seen[-1] <= LONGEST_MS:
-                break
-        print("longest turns: %s ms" % seen)
-        return min(seen)
+            print("longest turn %.2f ms; good client's p99 %.1f ms alone, %.1f ms beside it" % (seen[-1], calm, late))
+            if seen[-1] <= LONGEST_MS and late <= 2 * calm + 50:
+                return seen[-1]
+        return max(seen[-1], LONGEST_MS + 1)
 
 
 @pytest.fixture(scope="module")
@@ -65,8 +81,11 @@ def measured(tmp_path_factory, keyfile, make_config):
     os.environ["CORRAL"] = release()
     try:
         with Stable(folder, keyfile.keys, make_config) as made:
-            sim = made.sim("--slots", "64", "--tokens-per-s", "0", "--models", "tiny:268.10M,embed:22.57M").warm("tiny")
-            config = make_config([sim], slots=64, workers=1, timeouts={"head_s": 2}, limits={"body_memory_bytes": 1 << 30},
+            # A replica for each: what is measured is the gateway, not a replica that reads 20 MB for somebody else.
+            sims = [made.sim("--slots", "64", "--tokens-per-s", "0", "--models", name + ":268.10M").warm(name)
+                    for name in ("tiny", "good")]
+            os.setpriority(os.PRIO_PROCESS, sims[0].process.pid, 10)
+            config = make_config(sims, slots=64, workers=1, timeouts={"head_s": 2}, limits={"body_memory_bytes": 1 << 30},
                                  log={"refusals_per_10s": 20})
             yield Measured(made.serve(config, env=turns.env), turns)
     finally:

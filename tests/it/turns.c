@@ -1,6 +1,7 @@
 /*
- * Preloaded into corral (turns.py): how long each thread works between two waits, in its own CPU
- * time. A turn of a worker is what lies between the return of epoll_wait and its next call.
+ * Preloaded into corral (turns.py): how long each worker works between two waits, in its own CPU
+ * time. A turn is what lies between the return of epoll_wait and its next call. The main thread,
+ * which serves no client, does not count.
  *
  * The file that TURNS_FILE names is shared with the test, which reads and clears the numbers.
  */
@@ -49,7 +50,7 @@ static uint64_t cpu_ns(void)
 
 static void end_turn(void)
 {
-    if (since_ns == 0) {
+    if (since_ns == 0 || gettid() == getpid()) {
         return;
     }
     unsigned long long took = cpu_ns() - since_ns;
