@@ -160,7 +160,7 @@ static void grant(struct ledger *l, struct ticket *k, struct row *r)
     replica->in_flight++;
     r->in_flight++;
     t->running++;
-    ledger_charge_tenant(t, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+    ledger_flow_charge(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
 }
 
 /* The first ticket of the best flow that some row can take. A retry's exception is rare. */
@@ -242,6 +242,7 @@ static enum corral_err enter(struct ledger *l, const struct ledger_request *requ
     k->worker = (uint16_t)request->worker;
     k->model = request->model;
     k->tenant = request->tenant;
+    k->flow = f;
     k->input_tokens = request->input_tokens;
     k->except_replica = request->except_replica;
     k->state = TICKET_WAITING;
@@ -342,7 +343,7 @@ void ledger_cancel(struct ledger *l, struct ticket_ref ref)
         free_ticket(l, k);
     } else if (k != NULL) {
         if (k->state == TICKET_GRANTED) {
-            ledger_tenant(l, k->tenant)->credit += (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT;
+            ledger_flow_refund(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
         }
         give_back(l, k);
     }
@@ -386,19 +387,17 @@ void ledger_charge(struct ledger *l, struct ticket_ref ref, uint32_t output_toke
 
     if (k != NULL && k->state == TICKET_TAKEN) {
         k->charged_output += output_tokens;
-        ledger_charge_tenant(ledger_tenant(l, k->tenant),
-                             (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
+        ledger_flow_charge(l, k->flow, (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
     }
     pthread_mutex_unlock(&l->lock);
 }
 
-/* Too little was charged: charge the rest. Too much: credit for what comes next. */
-static void settle(struct tenant *t, uint64_t charged, uint64_t true_units)
+static void settle(struct ledger *l, struct flow *f, uint64_t charged, uint64_t true_units)
 {
     if (true_units >= charged) {
-        ledger_charge_tenant(t, true_units - charged);
+        ledger_flow_charge(l, f, true_units - charged);
     } else {
-        t->credit += charged - true_units;
+        ledger_flow_refund(l, f, charged - true_units);
     }
 }
 
@@ -409,14 +408,12 @@ void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_toke
     struct ticket *k = find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_TAKEN) {
-        struct tenant *t = ledger_tenant(l, k->tenant);
-
         if (input_tokens != UINT32_MAX) {
-            settle(t, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT,
+            settle(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT,
                    (uint64_t)input_tokens * LEDGER_INPUT_WEIGHT);
         }
         if (output_tokens != UINT32_MAX) {
-            settle(t, (uint64_t)k->charged_output * LEDGER_OUTPUT_WEIGHT,
+            settle(l, k->flow, (uint64_t)k->charged_output * LEDGER_OUTPUT_WEIGHT,
                    (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
         }
         give_back(l, k);

@@ -3,9 +3,10 @@
  *
  * A slot is one parallel request of one model on one replica. The ledger never hands out more than
  * a row's slots, so nothing queues inside Ollama. Waiting requests stand in one FIFO per (model,
- * tenant); a model's free slot goes to the tenant with the least weighted service: virtual token
- * counters (Sheng et al., "Fairness in Serving Large Language Models", OSDI 2024). A tenant that
- * returns is lifted to the least counter of those waiting, so absence earns no credit.
+ * tenant); a model's free slot goes to the tenant with the least weighted service on that model:
+ * virtual token counters, one for each (model, tenant) (Sheng et al., "Fairness in Serving Large
+ * Language Models", OSDI 2024). A tenant that had nothing waiting for the model, or was at
+ * max_running, is lifted to the least counter of those waiting, so absence earns no credit.
  *
  * Shared by all workers behind one mutex; every call is O(log tenants). Requests are tickets, named
  * by (index, generation), never by pointer; a name that is out of date is refused. `notify` is

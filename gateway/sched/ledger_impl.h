@@ -30,6 +30,7 @@ struct ticket {
     uint32_t model;
     uint32_t tenant;
     uint32_t replica; /* GRANTED, TAKEN */
+    struct flow *flow; /* borrowed; flows live as long as the ledger */
     uint32_t input_tokens;
     uint32_t charged_output;
     int64_t except_replica; /* only while ledger_enter runs */
@@ -40,15 +41,16 @@ struct ticket {
     bool draining;
 };
 
-/** The queue of one tenant for one model. */
+/** The queue of one tenant for one model, and what it has been served there. */
 struct flow {
     struct list tickets;   /* ticket.link, oldest first */
     struct list of_tenant; /* tenant.flows */
     uint32_t tenant;
     uint32_t model;
     uint32_t waiting;
-    uint64_t key;      /* the tenant's virtual counter when it was put into the heap */
-    size_t heap_index; /* FLOW_NOT_IN_HEAP: parked (tenant at max_running) or empty */
+    uint64_t virtual_time; /* service units / weight, scaled by VIRTUAL_SCALE; see ledger_queue.c */
+    uint64_t key;          /* virtual_time when last looked at: never above it */
+    size_t heap_index;     /* FLOW_NOT_IN_HEAP: parked (tenant at max_running) or empty */
 };
 
 #define FLOW_NOT_IN_HEAP SIZE_MAX
@@ -63,16 +65,15 @@ struct model {
     struct flow **heap; /* owned vector; a subset of flows, least key first */
     size_t heap_count;
     size_t heap_capacity;
-    uint64_t floor; /* key of the flow served last: the lift of a returning tenant */
+    uint64_t floor; /* key of the flow served last: the lift while nobody waits */
     uint32_t waiting;
 };
 
 struct tenant {
     struct list flows; /* flow.of_tenant */
     struct ledger_tenant_settings settings;
-    uint64_t virtual_time; /* service units / weight, scaled by VIRTUAL_SCALE; never goes down */
-    uint64_t service;      /* units */
-    uint64_t credit;       /* units charged too much, consumed by the next charges */
+    uint64_t service; /* units, on all models; never goes down: a counter of the scrape */
+    uint64_t refunds; /* units charged too much, not yet taken off `service` */
     uint32_t running;
     uint32_t waiting;
     bool known;
@@ -135,7 +136,9 @@ void ledger_flow_remove(struct ledger *l, struct ticket *k);
 /** The flow to serve next, keys mended, tenants at max_running parked; NULL: none. */
 struct flow *ledger_next_flow(struct ledger *l, struct model *m);
 void ledger_unpark(struct ledger *l, struct tenant *t);
-void ledger_charge_tenant(struct tenant *t, uint64_t units);
+void ledger_flow_charge(struct ledger *l, struct flow *f, uint64_t units);
+/** Take back what was charged too much. */
+void ledger_flow_refund(struct ledger *l, struct flow *f, uint64_t units);
 
 /** Hand out as many slots of a model as there are. */
 void ledger_dispatch(struct ledger *l, uint32_t model);
