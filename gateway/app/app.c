@@ -21,28 +21,6 @@ enum {
     FDS_LEAST = 512,
 };
 
-/* A replica's state changed: tell the ledger what it has and what is loaded. */
-static void on_replica_change(void *arg, const struct replica *r, bool gone)
-{
-    struct app *a = arg;
-    const struct catalog *tags = r->tags == NULL || gone ? NULL : r->tags->catalog;
-    size_t count = tags == NULL ? 0 : tags->count;
-    struct ledger_row *rows = xcalloc(count == 0 ? 1 : count, sizeof(*rows));
-    size_t n = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        const struct model_name *name = &tags->models[i].name;
-        uint32_t model = intern_add(a->house.models, model_text(name));
-        bool loaded = r->ps != NULL && catalog_find(r->ps->catalog, name) != NULL;
-
-        if (model != INTERN_OTHER) {
-            rows[n++] = (struct ledger_row){model, r->slots, loaded};
-        }
-    }
-    ledger_set_replica(a->house.ledger, r->id, r->usable && !gone, rows, n);
-    free(rows);
-}
-
 static void on_main_mail(struct worker *w, const struct mail *mail)
 {
     struct app *a = w->upper;
@@ -200,6 +178,7 @@ static void build_house(struct app *a, const struct settings *s)
     h->main_worker = a->main_worker;
     a->metrics = metrics_table_create();
     deadline_init(&a->drain_limit, on_drain_limit);
+    replicas_init(a);
 }
 
 static void demolish_house(struct app *a)
@@ -248,7 +227,7 @@ static void log_start(struct app *a)
 /* Everything between "the ports are ours" and "all workers have stopped". */
 static void run(struct app *a)
 {
-    const struct poller_hooks hooks = {on_replica_change, a};
+    const struct poller_hooks hooks = {replicas_on_change, a};
     struct snapshot *s = house_snapshot(&a->house);
 
     a->poller = poller_create(a->main_worker, &a->house.board, a->house.replicas, a->log,
@@ -262,6 +241,7 @@ static void run(struct app *a)
     a->expiry = expiry_watch_create(a->main_worker, &a->house, a->log);
     worker_run(a->main_worker);
     deadline_cancel(&a->drain_limit);
+    deadline_cancel(&a->replica_grace);
     secrets_watch_destroy(a->secrets);
     expiry_watch_destroy(a->expiry);
     ports_close(a);

@@ -38,6 +38,7 @@ struct app {
     struct limit_state *budgets; /* owned; NULL: budgets are not kept */
     struct expiry_watch *expiry;
     struct deadline drain_limit;
+    struct deadline replica_grace;
     size_t drained;
     bool draining;
     atomic_bool cut; /* some answer was broken off; workers set it */
@@ -59,6 +60,13 @@ void reload_secrets(struct app *a);
 /* app.c */
 void app_drain(struct app *a);
 void app_stop_now(struct app *a);
+
+/* replicas.c */
+void replicas_init(struct app *a);
+/** poller_hooks.on_change. */
+void replicas_on_change(void *arg, const struct replica *r, bool gone);
+/** Refuse those who wait for a replica longer than the grace: now, and from now on in time. */
+void replicas_watch_grace(struct app *a);
 
 /* first_start.c */
 /** Configuration text for `corral serve` without a file; makes the API key when there is none. */

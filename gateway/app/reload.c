@@ -97,7 +97,9 @@ bool reload_publish(struct app *a, struct settings *settings, struct auth_fault 
     number_tenants(a, s);
     budgets_prepare(a, &s->settings);
     budgets_restore(a);
-    ledger_set_queue(a->house.ledger, s->settings.queue.max_waiting);
+    ledger_set_queue(a->house.ledger, s->settings.queue.max_waiting,
+                     s->settings.queue.replica_grace_s * 1000);
+    replicas_watch_grace(a);
     logger_set_level(a->logger, s->settings.log_level);
     if (a->poller != NULL) {
         poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);

@@ -213,6 +213,10 @@ static const struct key_spec queue_keys[] = {
      .sentence = "Requests that may wait in all; more get 503."},
     {"max_wait_s", KEY_U64, AT(struct settings, queue.max_wait_s), .min = 1, .max = 86400,
      .fallback = "300", .sentence = "Longest wait for a slot; then 503."},
+    {"replica_grace_s", KEY_U64, AT(struct settings, queue.replica_grace_s), .max = 86400,
+     .fallback = "30",
+     .sentence = "How long requests wait for a model when the last replica that has it is lost, "
+                 "from that moment on; then 503 at once. A restart of Ollama takes less."},
 };
 static const struct schema queue_schema = SCHEMA(queue_keys, struct settings);
 

@@ -67,6 +67,7 @@ struct limit_settings {
 struct queue_settings {
     uint32_t max_waiting;
     uint64_t max_wait_s;
+    uint64_t replica_grace_s;
 };
 
 struct settings {

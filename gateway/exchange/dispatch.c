@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "exchange/admit.h"
 #include "exchange/impl.h"
 #include "http/h1_write.h"
 #include "ollama/dialect.h"
@@ -59,47 +60,44 @@ static bool pump_body(struct exchange *ex)
     return true;
 }
 
-static void suspect(struct exchange *ex, bool unreachable)
+void exchange_suspect(struct exchange *ex, uint32_t replica, bool unreachable)
 {
-    struct house *h = ex->engine->house;
-
     worker_mail(
-        h->main_worker,
-        &(struct mail){.kind = MAIL_SUSPECT, .index = ex->replica, .value = unreachable ? 1 : 0});
+        ex->engine->house->main_worker,
+        &(struct mail){.kind = MAIL_SUSPECT, .index = replica, .value = unreachable ? 1 : 0});
 }
 
-/* Nothing of the request reached the replica: one other may be tried, once. */
-static void retry_elsewhere(struct exchange *ex)
+/*
+ * Nothing of the request was sent: it waits again, or goes to another replica at once. The bound is
+ * for one that is found reachable again and again and is not.
+ */
+static bool may_wait_again(const struct exchange *ex)
 {
-    uint32_t failed = ex->replica;
+    enum { PUT_BACK_MAX = 16 };
 
-    ex->retried = true;
-    metrics_add(ex->engine->metrics, M_RETRIES, 0, 0, 0, 1);
-    if (ex->has_slot) {
-        engine_map_ticket(ex->engine, ex->ticket, NULL);
-        ledger_release(ex->engine->house->ledger, ex->ticket, 0, 0);
-        ex->ticket.generation = 0;
-        ex->has_slot = false;
-    }
-    ex->replica = INTERN_NONE;
-    ex->granted_us = 0; /* of the first grant: what is told is the wait for the next */
-    ex->body_sent = false;
-    ex->sent = (struct splice_pos){0};
-    exchange_admit(ex, failed);
+    return ex->state == EX_SENT && ex->put_back < PUT_BACK_MAX;
+}
+
+static bool is_unreachable(enum corral_err why)
+{
+    return why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT ||
+           why == CE_UPSTREAM_TLS;
 }
 
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
 {
-    bool unreachable =
-        ex->call != NULL && (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT ||
-                             why == CE_UPSTREAM_TLS);
-
     ex->call = NULL;
     metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
-    suspect(ex, unreachable);
-    if (ex->state == EX_SENT && !reached && !ex->retried && engine_view(ex->engine)->count > 1) {
-        retry_elsewhere(ex);
-    } else if (ex->state == EX_SENT) {
+    if (!reached && may_wait_again(ex)) {
+        ex->put_back++;
+        ex->body_sent = false;
+        ex->sent = (struct splice_pos){0};
+        metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+        exchange_put_back(ex);
+        return;
+    }
+    exchange_suspect(ex, ex->replica, is_unreachable(why));
+    if (ex->state == EX_SENT) {
         exchange_fail(ex, why);
     } else {
         exchange_upstream_cut(ex, why);
@@ -166,7 +164,11 @@ static void on_call_fail(struct call *c, enum corral_err why)
         exchange_end(ex);
         return;
     }
-    exchange_upstream_failed(ex, why, call_sent_anything(c));
+    /* A wrong certificate does not mend itself: who has no other replica hears of it now. */
+    bool wrong =
+        why == CE_UPSTREAM_TLS && call_fault(c) != NULL && engine_view(ex->engine)->count == 1;
+
+    exchange_upstream_failed(ex, why, wrong || call_sent_anything(c));
 }
 
 const struct call_events exchange_call_events = {

@@ -7,6 +7,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "exchange/admit.h"
 #include "exchange/impl.h"
 
 enum { FAILURE_WINDOW_MS = 10 * 1000 };
@@ -51,6 +52,11 @@ void engine_destroy(struct engine *e)
     free(e->by_ticket);
     free(e->granted);
     free(e);
+}
+
+bool engine_view_is_old(const struct engine *e)
+{
+    return atomic_load_explicit(&e->house->board.version, memory_order_acquire) != e->view_version;
 }
 
 const struct replica_view *engine_view(struct engine *e)

@@ -1,9 +1,10 @@
 /**
  * The exchange's inside: shared by the files of exchange/ only.
  *
- * exchange.c: states, timeouts, the ways in and out. steps.c: from the head to a slot. dispatch.c:
- * the request to the replica. relay.c: its answer to the client. limits.c: how much. answer.c: what
- * corral says itself. fail.c: the table of errors. account.c: the access line and the counters.
+ * exchange.c: states, timeouts, the ways in and out. steps.c: from the head to a slot. admit.c: the
+ * slot. dispatch.c: the request to the replica. relay.c: its answer to the client. limits.c: how
+ * much. answer.c: what corral says itself. fail.c: the table of errors. account.c: the access line
+ * and the counters.
  */
 #ifndef CORRAL_EXCHANGE_IMPL_H
 #define CORRAL_EXCHANGE_IMPL_H
@@ -67,7 +68,7 @@ struct exchange {
     struct ticket_ref ticket;
     bool has_slot;
     bool cold;
-    bool retried;
+    uint8_t put_back; /* times that nothing of it was sent */
     uint32_t replica; /* interned; INTERN_NONE: none chosen */
     struct call *call;
     struct splice_pos sent;
@@ -110,12 +111,12 @@ void exchange_drop_body(struct exchange *ex);
 /* steps.c */
 void exchange_route(struct exchange *ex, const struct http_request *request);
 void exchange_body_ready(struct exchange *ex);
-void exchange_admit(struct exchange *ex, int64_t except_replica);
-void exchange_granted(struct exchange *ex);
 
 /* dispatch.c */
 void exchange_dispatch(struct exchange *ex, const struct replica *replica);
 extern const struct call_events exchange_call_events;
+/** Main shall ask the replica now; `unreachable`: nothing goes there until it answers. */
+void exchange_suspect(struct exchange *ex, uint32_t replica, bool unreachable);
 /** The call has ended badly (and is gone): count it, retry or tell the client. */
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached);
 

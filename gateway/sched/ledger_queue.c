@@ -136,12 +136,16 @@ static void lift(struct ledger *l, struct model *m, struct flow *f, uint64_t ahe
     heap_push(m, f);
 }
 
-void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k)
+void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k, enum flow_end end)
 {
     struct model *m = ledger_model(l, f->model);
     struct tenant *t = ledger_tenant(l, f->tenant);
 
-    list_push_back(&f->tickets, &k->link);
+    if (end == FLOW_BACK) {
+        list_push_back(&f->tickets, &k->link);
+    } else {
+        list_push_front(&f->tickets, &k->link);
+    }
     f->waiting++;
     m->waiting++;
     t->waiting++;

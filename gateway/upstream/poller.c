@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "upstream/call.h"
@@ -46,6 +47,7 @@ struct poller {
     struct list endpoints;  /* endpoint.of_poller */
     struct source *sources; /* owned */
     size_t source_count;
+    uint64_t had_some_ms; /* when there last was an endpoint, or when this began */
 };
 
 static void start_poll(struct endpoint *e);
@@ -59,6 +61,11 @@ static void publish(struct poller *p)
     }
     struct replica_view *v = replica_view_create(count);
     size_t i = 0;
+
+    if (count > 0) {
+        p->had_some_ms = p->worker->now_ms;
+    }
+    v->empty_since_ms = p->had_some_ms;
 
     for (struct list *at = p->endpoints.next; at != &p->endpoints; at = at->next) {
         const struct endpoint *e = CONTAINER_OF(at, struct endpoint, of_poller);
@@ -105,8 +112,18 @@ static void poll_over(struct endpoint *e)
     e->call = NULL;
     deadline_cancel(&e->timeout);
     buf_finish(&e->body);
-    schedule(e, e->suspected ? 0 : POLL_PS_MS);
+    schedule(e, e->suspected ? 0 : e->state.usable ? POLL_PS_MS : POLL_LOST_MS);
     e->suspected = false;
+}
+
+/* What was loaded is not any more, if it was restarted: that is asked before it is usable again. */
+static void lose(struct endpoint *e)
+{
+    e->state.usable = false;
+    e->state.lost_ms = e->poller->worker->now_ms;
+    replica_catalog_unref(e->state.ps);
+    e->state.ps = NULL;
+    e->hash[CATALOG_PS] = 0;
 }
 
 static void poll_failed_for(struct endpoint *e, enum corral_err why, const char *detail)
@@ -116,7 +133,7 @@ static void poll_failed_for(struct endpoint *e, enum corral_err why, const char 
 
     e->failures = refused ? POLL_FAILURES_MAX : e->failures + 1;
     if (e->failures >= POLL_FAILURES_MAX && e->state.usable) {
-        e->state.usable = false;
+        lose(e);
         e->tags_at_ms = 0;
         log_replica(e, LOG_WARN, "replica.down", err_reason(why), detail);
         announce(e);
@@ -296,6 +313,7 @@ static void add_endpoint(struct poller *p, uint32_t source, const struct net_add
         e = xcalloc(1, sizeof(*e));
         e->poller = p;
         e->state.address = *a;
+        e->state.lost_ms = p->worker->now_ms;
         net_address_format(a, label);
         e->state.id = intern_add(p->ids, slice_str(label));
         deadline_init(&e->next_poll, on_next_poll);
@@ -466,7 +484,7 @@ void poller_configure(struct poller *p, const struct replica_settings *settings,
 static void suspect_endpoint(struct endpoint *e, bool unreachable)
 {
     if (unreachable && e->state.usable) {
-        e->state.usable = false;
+        lose(e);
         log_replica(e, LOG_WARN, "replica.down", err_reason(CE_UPSTREAM_CONNECT), NULL);
         announce(e);
     }
@@ -513,6 +531,7 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
     p->log = log;
     p->resolve_mail = resolve_mail;
     p->hooks = *hooks;
+    p->had_some_ms = clock_mono_ms();
     p->pool = pool_create(main_worker, CONNECT_TIMEOUT_MS);
     list_init(&p->endpoints);
     return p;

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct replica_catalog *replica_catalog_create(struct catalog *catalog)
@@ -66,6 +67,7 @@ void replica_board_init(struct replica_board *b)
     pthread_mutex_init(&b->lock, NULL);
     atomic_init(&b->version, 1);
     b->view = replica_view_create(0);
+    b->view->empty_since_ms = clock_mono_ms();
 }
 
 void replica_board_finish(struct replica_board *b)

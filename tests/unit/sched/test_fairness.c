@@ -1,13 +1,13 @@
 /*
- * The bound of virtual token counters (Sheng et al., OSDI 2024, theorem 4.4): over any time in which
- * two tenants both wait for a model and may run, the service they get there differs by at most 2 U;
- * and no tenant gets more than 4 U beyond one that waits all the time. U: the dearest that a model's
- * slots can be at once. Checked after every step of random schedules with several models, weights,
- * max_running, estimates that are corrected both ways, and cancelled grants.
+ * The bound of virtual token counters (Sheng et al., OSDI 2024, theorem 4.4): over any time in
+ * which two tenants both wait for a model and may run, the service they get there differs by at
+ * most 2 U; and no tenant gets more than 4 U beyond one that waits all the time. U: the dearest
+ * that a model's slots can be at once. Checked after every step of random schedules with several
+ * models, weights, max_running, estimates that are corrected both ways, and cancelled grants.
  */
 #include <string.h>
 
-#include "sched/ledger.h"
+#include "sched/ledger_replicas.h"
 #include "unit.h"
 
 #include "base/slice.h"
@@ -131,7 +131,6 @@ static void send(struct world *w, struct job *j, uint32_t model, uint32_t tenant
         .tenant = tenant + 1,
         .model = model + 1,
         .input_tokens = j->estimate,
-        .except_replica = LEDGER_NO_REPLICA,
     };
     enum corral_err err = ledger_enter(w->ledger, &request, &j->ref, &grant);
 
@@ -203,8 +202,8 @@ static void look_at_pair(struct world *w, uint32_t model, uint32_t a, uint32_t b
     struct pair *p = &w->pairs[model][a][b];
     double apart = w->served[model][b] - w->served[model][a];
     uint32_t lighter = w->weight[a] < w->weight[b] ? w->weight[a] : w->weight[b];
-    double dearest = (double)w->slots[model] * (MAX_INPUT + MAX_OUTPUT) * LEDGER_OUTPUT_WEIGHT /
-                     lighter;
+    double dearest =
+        (double)w->slots[model] * (MAX_INPUT + MAX_OUTPUT) * LEDGER_OUTPUT_WEIGHT / lighter;
 
     if (!may_be_served(w, model, a)) {
         *p = (struct pair){0};
@@ -250,13 +249,12 @@ static void begin(struct world *w, uint64_t seed)
         w->slots[m] = 1 + draw(w, 3);
         rows[m] = (struct ledger_row){m + 1, w->slots[m], true};
     }
-    ledger_set_replica(w->ledger, 1, true, rows, MODELS);
+    ledger_set_replica(w->ledger, 1, LEDGER_USABLE, rows, MODELS, 0);
     for (uint32_t t = 0; t < TENANTS; t++) {
         w->weight[t] = 1 + draw(w, 4);
         w->max_running[t] = draw(w, 2) == 0 ? 1 + draw(w, 3) : 100;
-        ledger_set_tenant(
-            w->ledger, t + 1,
-            &(struct ledger_tenant_settings){w->weight[t], w->max_running[t], LIVE});
+        ledger_set_tenant(w->ledger, t + 1,
+                          &(struct ledger_tenant_settings){w->weight[t], w->max_running[t], LIVE});
         for (uint32_t m = 0; m < MODELS; m++) {
             w->active[m][t] = draw(w, 2) == 0;
         }
@@ -281,8 +279,7 @@ END_TEST
 static struct ticket_ref ask(struct ledger *l, uint32_t tenant, uint32_t model,
                              enum corral_err wanted)
 {
-    const struct ledger_request request = {
-        .tenant = tenant, .model = model, .input_tokens = 10, .except_replica = LEDGER_NO_REPLICA};
+    const struct ledger_request request = {.tenant = tenant, .model = model, .input_tokens = 10};
     struct ledger_grant grant;
     struct ticket_ref ref;
 
@@ -296,7 +293,7 @@ static struct ledger *two_models(void)
     const struct ledger_row rows[] = {{1, 1, true}, {2, 1, true}};
 
     note_count = 0;
-    ledger_set_replica(l, 1, true, rows, 2);
+    ledger_set_replica(l, 1, LEDGER_USABLE, rows, 2, 0);
     return l;
 }
 
@@ -334,8 +331,7 @@ START_TEST(running_elsewhere_saves_up_no_turns)
     for (int i = 0; i < 20; i++) {
         running = next_after(l, running);
         for (size_t n = 0; n < ARRAY_LEN(seconds); n++) {
-            own += seconds[n].index == running.index &&
-                   seconds[n].generation == running.generation;
+            own += seconds[n].index == running.index && seconds[n].generation == running.generation;
         }
     }
     ck_assert_uint_ge(own, 9); /* every other one */
@@ -411,7 +407,7 @@ START_TEST(a_parked_tenant_keeps_its_slots_busy)
     struct ticket_ref mine;
 
     note_count = 0;
-    ledger_set_replica(l, 1, true, &row, 1);
+    ledger_set_replica(l, 1, LEDGER_USABLE, &row, 1, 0);
     ledger_set_tenant(l, 1, &one);
     mine = ask(l, 1, 1, CE_OK);
     for (size_t i = 0; i < ARRAY_LEN(others); i++) {
