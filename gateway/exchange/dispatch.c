@@ -115,16 +115,14 @@ static bool send_request(struct exchange *ex)
     return false;
 }
 
-void exchange_dispatch(struct exchange *ex, const struct replica *replica)
+static void start_call(struct exchange *ex, const struct replica *replica, enum call_origin origin)
 {
     const struct timeout_settings *t = &ex->snapshot->settings.timeouts;
 
     exchange_set_state(ex, EX_SENT, (ex->cold ? t->load_s : t->first_byte_s) * 1000);
-    ex->replica = replica == NULL ? ex->replica : replica->id;
-    metrics_observe(ex->engine->metrics, M_OVERHEAD,
-                    clock_mono_us() - (ex->granted_us > 0 ? ex->granted_us : ex->began_us));
-    ex->call =
-        replica == NULL ? NULL : call_start(ex->engine->pool, replica, &exchange_call_events, ex);
+    ex->call = replica == NULL
+                   ? NULL
+                   : call_start(ex->engine->pool, replica, origin, &exchange_call_events, ex);
     if (ex->call == NULL) {
         exchange_upstream_failed(ex, CE_UPSTREAM_CONNECT, false);
         return;
@@ -132,6 +130,25 @@ void exchange_dispatch(struct exchange *ex, const struct replica *replica)
     if (call_is_open(ex->call)) {
         send_request(ex);
     }
+}
+
+void exchange_dispatch(struct exchange *ex, const struct replica *replica)
+{
+    ex->replica = replica == NULL ? ex->replica : replica->id;
+    metrics_observe(ex->engine->metrics, M_OVERHEAD,
+                    clock_mono_us() - (ex->granted_us > 0 ? ex->granted_us : ex->began_us));
+    start_call(ex, replica, CALL_KEPT);
+}
+
+/* A kept connection was closed before the request arrived: the same replica, on a fresh one. */
+static void send_again(struct exchange *ex, enum corral_err why)
+{
+    ex->call = NULL;
+    ex->sent_again = true;
+    ex->body_sent = false;
+    ex->sent = (struct splice_pos){0};
+    metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+    start_call(ex, replica_view_find(engine_view(ex->engine), ex->replica), CALL_FRESH);
 }
 
 /*
@@ -162,6 +179,10 @@ static void on_call_fail(struct call *c, enum corral_err why)
     if (ex->state == EX_DRAINING) {
         ex->call = NULL;
         exchange_end(ex);
+        return;
+    }
+    if (ex->state == EX_SENT && call_staleness(c) == CALL_STALE && !ex->sent_again) {
+        send_again(ex, CE_UPSTREAM_CLOSED);
         return;
     }
     /* A wrong certificate does not mend itself: who has no other replica hears of it now. */

@@ -12,6 +12,13 @@
 
 enum { FAILURE_WINDOW_MS = 10 * 1000 };
 
+static struct pool_times pool_times_of(const struct snapshot *s)
+{
+    const struct timeout_settings *t = &s->settings.timeouts;
+
+    return (struct pool_times){.connect_ms = t->connect_ms, .idle_ms = t->replica_idle_s * 1000};
+}
+
 struct engine *engine_create(struct house *h, struct worker *w, struct log_source *log)
 {
     struct engine *e = xcalloc(1, sizeof(*e));
@@ -20,7 +27,7 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->worker = w;
     e->log = log;
     e->snapshot = house_snapshot(h);
-    e->pool = pool_create(w, e->snapshot->settings.timeouts.connect_ms);
+    e->pool = pool_create(w, pool_times_of(e->snapshot));
     e->tokens = auth_cache_create();
     e->metrics = metrics_table_create();
     e->view = replica_board_get(&h->board);
@@ -127,7 +134,7 @@ void engine_on_mail(struct engine *e, const struct mail *mail)
         struct snapshot *old = e->snapshot;
 
         e->snapshot = house_snapshot(e->house);
-        pool_set_connect_timeout(e->pool, e->snapshot->settings.timeouts.connect_ms);
+        pool_set_times(e->pool, pool_times_of(e->snapshot));
         snapshot_unref(old);
     }
 }

@@ -69,6 +69,7 @@ struct exchange {
     bool has_slot;
     bool cold;
     uint8_t put_back; /* times that nothing of it was sent */
+    bool sent_again;  /* a kept connection was closed before it arrived */
     uint32_t replica; /* interned; INTERN_NONE: none chosen */
     struct call *call;
     struct splice_pos sent;

@@ -50,7 +50,7 @@ struct poller {
     uint64_t had_some_ms; /* when there last was an endpoint, or when this began */
 };
 
-static void start_poll(struct endpoint *e);
+static void start_poll(struct endpoint *e, enum call_origin origin);
 
 static void publish(struct poller *p)
 {
@@ -222,9 +222,18 @@ static void on_poll_end(struct call *c)
     }
 }
 
+/* A kept connection that has grown old says nothing about the replica: it is asked on another. */
 static void on_poll_fail(struct call *c, enum corral_err why)
 {
-    poll_failed_for(call_owner(c), why, call_fault(c));
+    struct endpoint *e = call_owner(c);
+
+    if (call_staleness(c) == CALL_NOT_STALE) {
+        poll_failed_for(e, why, call_fault(c));
+        return;
+    }
+    deadline_cancel(&e->timeout);
+    buf_finish(&e->body);
+    start_poll(e, CALL_FRESH);
 }
 
 static const struct call_events poll_events = {
@@ -242,7 +251,7 @@ static void on_poll_timeout(struct deadline *d)
     poll_failed(e, CE_UPSTREAM_FIRST_BYTE);
 }
 
-static void start_poll(struct endpoint *e)
+static void start_poll(struct endpoint *e, enum call_origin origin)
 {
     uint64_t now_ms = e->poller->worker->now_ms;
     struct buf head = buf_make(1024);
@@ -250,7 +259,7 @@ static void start_poll(struct endpoint *e)
     e->kind =
         e->tags_at_ms == 0 || now_ms - e->tags_at_ms >= POLL_TAGS_MS ? CATALOG_TAGS : CATALOG_PS;
     e->body = buf_make(CATALOG_BYTES_MAX);
-    e->call = call_start(e->poller->pool, &e->state, &poll_events, e);
+    e->call = call_start(e->poller->pool, &e->state, origin, &poll_events, e);
     if (e->call == NULL) {
         poll_failed(e, CE_UPSTREAM_CONNECT);
         return;
@@ -273,7 +282,7 @@ static void start_poll(struct endpoint *e)
 
 static void on_next_poll(struct deadline *d)
 {
-    start_poll(CONTAINER_OF(d, struct endpoint, next_poll));
+    start_poll(CONTAINER_OF(d, struct endpoint, next_poll), CALL_KEPT);
 }
 
 static struct endpoint *find_endpoint(struct poller *p, const struct net_address *a)
@@ -522,7 +531,7 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
                              struct intern *ids, struct log_source *log, uint32_t resolve_mail,
                              const struct poller_hooks *hooks)
 {
-    enum { CONNECT_TIMEOUT_MS = 2000 };
+    const struct pool_times times = {.connect_ms = 2000, .idle_ms = 60 * 1000};
     struct poller *p = xcalloc(1, sizeof(*p));
 
     p->worker = main_worker;
@@ -532,7 +541,7 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
     p->resolve_mail = resolve_mail;
     p->hooks = *hooks;
     p->had_some_ms = clock_mono_ms();
-    p->pool = pool_create(main_worker, CONNECT_TIMEOUT_MS);
+    p->pool = pool_create(main_worker, times);
     list_init(&p->endpoints);
     return p;
 }
