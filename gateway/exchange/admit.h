@@ -19,4 +19,7 @@ void exchange_wait_over(struct exchange *ex);
 /** Its replica could not be reached and nothing was sent: wait again, for any replica. */
 void exchange_put_back(struct exchange *ex);
 
+/** Of dispatch.c: main shall ask the replica now; `unreachable`: nothing goes there until then. */
+void exchange_suspect(struct exchange *ex, uint32_t replica, bool unreachable);
+
 #endif

@@ -116,8 +116,6 @@ void exchange_body_ready(struct exchange *ex);
 /* dispatch.c */
 void exchange_dispatch(struct exchange *ex, const struct replica *replica);
 extern const struct call_events exchange_call_events;
-/** Main shall ask the replica now; `unreachable`: nothing goes there until it answers. */
-void exchange_suspect(struct exchange *ex, uint32_t replica, bool unreachable);
 /** The call has ended badly (and is gone): count it, retry or tell the client. */
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached);
 
