@@ -8,6 +8,7 @@
 #include "app/app.h"
 #include "app/commit.h"
 #include "app/expiry.h"
+#include "app/reload.h"
 #include "app/serve.h"
 #include "app/version.h"
 #include "base/mem.h"
@@ -31,6 +32,9 @@ static void on_main_mail(struct worker *w, const struct mail *mail)
         break;
     case MAIL_RESOLVED:
         poller_on_resolved(a->poller, mail->index);
+        break;
+    case MAIL_HELPED:
+        reload_go_on(a->reloader);
         break;
     case MAIL_DRAINED:
         if (++a->drained == a->house.worker_count) {
@@ -80,7 +84,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     worker_touch(a->main_worker);
     switch (number) {
     case SIGHUP:
-        reload_file(a);
+        reload_file(a->reloader);
         break;
     case SIGUSR1:
         logger_reopen(a->logger);
@@ -237,12 +241,14 @@ static void run(struct app *a)
     snapshot_unref(s);
     ports_serve(a);
     take_signals(a);
-    a->secrets = secrets_watch_create(a);
+    a->reloader = reloader_create(a);
+    secrets_watch_start(a);
     a->expiry = expiry_watch_create(a->main_worker, &a->house, a->log);
     worker_run(a->main_worker);
     deadline_cancel(&a->drain_limit);
     deadline_cancel(&a->replica_grace);
-    secrets_watch_destroy(a->secrets);
+    deadline_cancel(&a->secrets_look);
+    a->stuck = !reloader_destroy(a->reloader);
     expiry_watch_destroy(a->expiry);
     ports_close(a);
     poller_destroy(a->poller);
@@ -287,7 +293,7 @@ static int serve_settings(struct app *a, struct settings *settings)
     build_house(a, settings);
     int status = EXIT_FAULT;
 
-    if (!reload_publish(a, settings, &fault)) {
+    if (!reload_first(a, settings, &fault)) {
         fprintf(stderr, "corral: %s\n", fault.text);
     } else if (budgets_open(a, &a->house.snapshot->settings) &&
                ports_open(a, &a->house.snapshot->settings) && close_sandbox(a)) {
@@ -301,6 +307,10 @@ static int serve_settings(struct app *a, struct settings *settings)
         ports_close(a);
     }
     budgets_close(a);
+    if (a->stuck) {
+        logger_destroy(a->logger);
+        _exit(status);
+    }
     demolish_house(a);
     sandbox_finish(&a->sandbox);
     logger_destroy(a->logger);
