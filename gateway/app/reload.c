@@ -180,6 +180,13 @@ enum reload_stage {
     RELOAD_RESTORING, /* the budgets of tenants that are new */
 };
 
+/* A snapshot that is not in force any more. To free a large one takes longer than a turn of a
+ * worker may, so the reloader holds it until nobody else does, and the helper frees it. */
+struct retired {
+    struct list link;          /* reloader.retired */
+    struct snapshot *snapshot; /* counted */
+};
+
 struct reloader {
     struct app *app;
     struct helper *helper; /* owned */
@@ -187,7 +194,8 @@ struct reloader {
     bool wants_file; /* asked for, not begun */
     bool wants_secrets;
     bool wants_look;
-    uint64_t known; /* digest of the files in force */
+    uint64_t known;      /* digest of the files in force */
+    struct list retired; /* retired.link; the helper's, as below, while it works */
 
     /* of the job; the helper's while the stage is not RELOAD_IDLE */
     const char *cause;
@@ -205,6 +213,29 @@ struct reloader {
 static void set_fault(struct reloader *r, const char *text)
 {
     snprintf(r->fault, sizeof(r->fault), "%s", text);
+}
+
+static void retire(struct reloader *r, struct snapshot *s)
+{
+    struct retired *one = xcalloc(1, sizeof(*one));
+
+    one->snapshot = s;
+    list_push_back(&r->retired, &one->link);
+}
+
+/* Nobody can take a new reference to one that is not published. */
+static void free_retired(struct reloader *r, bool all)
+{
+    LIST_EACH(link, next, &r->retired)
+    {
+        struct retired *one = CONTAINER_OF(link, struct retired, link);
+
+        if (all || atomic_load_explicit(&one->snapshot->refs, memory_order_acquire) == 1) {
+            list_unlink(&one->link);
+            snapshot_unref(one->snapshot);
+            free(one);
+        }
+    }
 }
 
 /* From a text that passed to a snapshot. Takes over the settings. */
@@ -235,6 +266,7 @@ static void read_all(void *arg)
     size_t len;
     const char *path = r->app->path;
 
+    free_retired(r, false);
     r->digest = secrets_digest(&r->old->settings);
     if (r->reads_file && config_read_file(path, &r->text, &len, &r->errors) != CE_OK) {
         set_fault(r, "the file cannot be read");
@@ -250,6 +282,7 @@ static void look_at_files(void *arg)
 {
     struct reloader *r = arg;
 
+    free_retired(r, false);
     r->digest = secrets_digest(&r->old->settings);
 }
 
@@ -310,6 +343,7 @@ static void end_reload(struct reloader *r)
     if (r->fresh != NULL) {
         put_into_force(a, snapshot_ref(r->fresh));
         budgets_reloaded(a, &r->old->settings, &r->fresh->settings);
+        retire(r, snapshot_ref(r->old));
     }
     if (r->fresh != NULL && r->text != NULL) {
         free(a->text);
@@ -325,7 +359,7 @@ static void judge_reading(struct reloader *r)
 {
     if (r->fresh != NULL && !same_listeners(&r->old->settings, &r->fresh->settings)) {
         set_fault(r, "listeners changed: that needs a restart");
-        snapshot_unref(r->fresh);
+        retire(r, r->fresh);
         r->fresh = NULL;
     }
     if (r->fresh == NULL) {
@@ -387,6 +421,7 @@ struct reloader *reloader_create(struct app *a)
     struct reloader *r = xcalloc(1, sizeof(*r));
 
     r->app = a;
+    list_init(&r->retired);
     r->known = secrets_digest(&a->house.snapshot->settings);
     r->helper = helper_create(a->main_worker, MAIL_HELPED);
     return r;
@@ -398,6 +433,7 @@ bool reloader_destroy(struct reloader *r)
         return false;
     }
     end_job(r);
+    free_retired(r, true);
     free(r);
     return true;
 }
