@@ -8,6 +8,7 @@
 #include "app/app.h"
 #include "app/commit.h"
 #include "app/expiry.h"
+#include "app/reload.h"
 #include "app/serve.h"
 #include "app/version.h"
 #include "base/mem.h"
@@ -21,28 +22,6 @@ enum {
     FDS_LEAST = 512,
 };
 
-/* A replica's state changed: tell the ledger what it has and what is loaded. */
-static void on_replica_change(void *arg, const struct replica *r, bool gone)
-{
-    struct app *a = arg;
-    const struct catalog *tags = r->tags == NULL || gone ? NULL : r->tags->catalog;
-    size_t count = tags == NULL ? 0 : tags->count;
-    struct ledger_row *rows = xcalloc(count == 0 ? 1 : count, sizeof(*rows));
-    size_t n = 0;
-
-    for (size_t i = 0; i < count; i++) {
-        const struct model_name *name = &tags->models[i].name;
-        uint32_t model = intern_add(a->house.models, model_text(name));
-        bool loaded = r->ps != NULL && catalog_find(r->ps->catalog, name) != NULL;
-
-        if (model != INTERN_OTHER) {
-            rows[n++] = (struct ledger_row){model, r->slots, loaded};
-        }
-    }
-    ledger_set_replica(a->house.ledger, r->id, r->usable && !gone, rows, n);
-    free(rows);
-}
-
 static void on_main_mail(struct worker *w, const struct mail *mail)
 {
     struct app *a = w->upper;
@@ -53,6 +32,9 @@ static void on_main_mail(struct worker *w, const struct mail *mail)
         break;
     case MAIL_RESOLVED:
         poller_on_resolved(a->poller, mail->index);
+        break;
+    case MAIL_HELPED:
+        reload_go_on(a->reloader);
         break;
     case MAIL_DRAINED:
         if (++a->drained == a->house.worker_count) {
@@ -102,7 +84,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     worker_touch(a->main_worker);
     switch (number) {
     case SIGHUP:
-        reload_file(a);
+        reload_file(a->reloader);
         break;
     case SIGUSR1:
         logger_reopen(a->logger);
@@ -203,6 +185,7 @@ static void build_house(struct app *a, const struct settings *s)
     h->main_worker = a->main_worker;
     a->metrics = metrics_table_create();
     deadline_init(&a->drain_limit, on_drain_limit);
+    replicas_init(a);
 }
 
 static void demolish_house(struct app *a)
@@ -254,7 +237,7 @@ static void log_start(struct app *a)
 /* Everything between "the ports are ours" and "all workers have stopped". */
 static void run(struct app *a)
 {
-    const struct poller_hooks hooks = {on_replica_change, a};
+    const struct poller_hooks hooks = {replicas_on_change, a};
     struct snapshot *s = house_snapshot(&a->house);
 
     a->poller = poller_create(a->main_worker, &a->house.board, a->house.replicas, a->log,
@@ -264,11 +247,14 @@ static void run(struct app *a)
     snapshot_unref(s);
     ports_serve(a);
     take_signals(a);
-    a->secrets = secrets_watch_create(a);
+    a->reloader = reloader_create(a);
+    secrets_watch_start(a);
     a->expiry = expiry_watch_create(a->main_worker, &a->house, a->log);
     worker_run(a->main_worker);
     deadline_cancel(&a->drain_limit);
-    secrets_watch_destroy(a->secrets);
+    deadline_cancel(&a->replica_grace);
+    deadline_cancel(&a->secrets_look);
+    a->stuck = !reloader_destroy(a->reloader);
     expiry_watch_destroy(a->expiry);
     ports_close(a);
     poller_destroy(a->poller);
@@ -313,7 +299,7 @@ static int serve_settings(struct app *a, struct settings *settings)
     build_house(a, settings);
     int status = EXIT_FAULT;
 
-    if (!reload_publish(a, settings, &fault)) {
+    if (!reload_first(a, settings, &fault)) {
         fprintf(stderr, "corral: %s\n", fault.text);
     } else if (budgets_open(a, &a->house.snapshot->settings) &&
                ports_open(a, &a->house.snapshot->settings) && close_sandbox(a)) {
@@ -327,6 +313,10 @@ static int serve_settings(struct app *a, struct settings *settings)
         ports_close(a);
     }
     budgets_close(a);
+    if (a->stuck) {
+        logger_destroy(a->logger);
+        _exit(status);
+    }
     demolish_house(a);
     sandbox_finish(&a->sandbox);
     logger_destroy(a->logger);

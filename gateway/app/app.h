@@ -13,7 +13,7 @@
 
 struct crew; /* a worker thread and what runs on it */
 struct expiry_watch;
-struct secrets_watch;
+struct reloader;
 
 struct app {
     const char *path; /* borrowed; NULL: built-in defaults */
@@ -32,33 +32,31 @@ struct app {
     int metrics_fd;
     struct control *health;
     struct control *metrics_port;
-    struct event *signals[5]; /* owned */
-    struct secrets_watch *secrets;
+    struct event *signals[5];  /* owned */
+    struct reloader *reloader; /* owned */
+    struct deadline secrets_look;
     struct sandbox sandbox;
     struct limit_state *budgets; /* owned; NULL: budgets are not kept */
     struct expiry_watch *expiry;
     struct deadline drain_limit;
+    struct deadline replica_grace;
     size_t drained;
     bool draining;
+    bool stuck;      /* the helper waits for a file system: nothing that it may use can be freed */
     atomic_bool cut; /* some answer was broken off; workers set it */
     uint64_t generation;
 };
 
-/* reload.c */
-/** Read `path` into *out_text. Prints errors. */
-bool reload_read(const char *path, char **out_text);
-/** Check a text; prints errors as FILE:LINE:COLUMN: message. */
-bool reload_parse(const char *name, const char *text, struct settings *out);
-/** Build and publish a snapshot; NULL *out_fault text on success. */
-bool reload_publish(struct app *a, struct settings *settings, struct auth_fault *out_fault);
-/** SIGHUP: the file again. */
-void reload_file(struct app *a);
-/** Certificates or key files changed: the same text, fresh files. */
-void reload_secrets(struct app *a);
-
 /* app.c */
 void app_drain(struct app *a);
 void app_stop_now(struct app *a);
+
+/* replicas.c */
+void replicas_init(struct app *a);
+/** poller_hooks.on_change. */
+void replicas_on_change(void *arg, const struct replica *r, bool gone);
+/** Refuse those who wait for a replica longer than the grace: now, and from now on in time. */
+void replicas_watch_grace(struct app *a);
 
 /* first_start.c */
 /** Configuration text for `corral serve` without a file; makes the API key when there is none. */
@@ -84,17 +82,14 @@ void budgets_start(struct app *a);
 const char *budgets_directory(const struct settings *s);
 /** After a reload that is in force: warn when it brought budgets that are not kept. */
 void budgets_reloaded(struct app *a, const struct settings *old, const struct settings *fresh);
-/** After a reload that may have made accounts, before its snapshot is in use. */
-void budgets_restore(struct app *a);
 /** After the workers have ended. Accepts an app that has none. */
 void budgets_close(struct app *a);
 
 /* secrets_watch.c */
-/** Look at certificates and key files every SECRETS_WATCH_MS; a change calls reload_secrets. */
+/** Look at certificates and key files every SECRETS_WATCH_MS; a change calls for a reload. */
 enum { SECRETS_WATCH_MS = 2000 };
-struct secrets_watch *secrets_watch_create(struct app *a);
-void secrets_watch_destroy(struct secrets_watch *w);
-/** Take what the files are now for known (after every reload). */
-void secrets_watch_note(struct secrets_watch *w);
+void secrets_watch_start(struct app *a);
+/** Of the states of all files that the settings name. From any thread; may take its time. */
+uint64_t secrets_digest(const struct settings *s);
 
 #endif

@@ -75,15 +75,6 @@ void budgets_start(struct app *a)
     }
 }
 
-void budgets_restore(struct app *a)
-{
-    struct limit_state_fault fault = {{0}};
-
-    if (a->budgets != NULL && limit_state_restore(a->budgets, &fault) != CE_OK) {
-        log_event(a->log, LOG_ERROR, "budgets.not_restored", "detail", fault.text);
-    }
-}
-
 void budgets_close(struct app *a)
 {
     if (a->budgets != NULL) {

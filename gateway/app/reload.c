@@ -6,8 +6,11 @@
 
 #include "app/app.h"
 #include "app/expiry.h"
+#include "app/helper.h"
+#include "app/reload.h"
 #include "base/mem.h"
 #include "config/load.h"
+#include "limit/state.h"
 
 enum { RESULT_OK = 0, RESULT_FAILED = 1 };
 
@@ -86,18 +89,19 @@ static void number_tenants(struct app *a, struct snapshot *s)
     }
 }
 
-bool reload_publish(struct app *a, struct settings *settings, struct auth_fault *out_fault)
+/* What must be known before limits are restored and requests are decided by it. */
+static void introduce(struct app *a, struct snapshot *s)
 {
-    struct snapshot *s;
-
-    if (snapshot_create(settings, a->generation + 1, &s, out_fault) != CE_OK) {
-        return false;
-    }
-    a->generation++;
+    a->generation = s->generation;
     number_tenants(a, s);
     budgets_prepare(a, &s->settings);
-    budgets_restore(a);
-    ledger_set_queue(a->house.ledger, s->settings.queue.max_waiting);
+}
+
+static void put_into_force(struct app *a, struct snapshot *s)
+{
+    ledger_set_queue(a->house.ledger, s->settings.queue.max_waiting,
+                     s->settings.queue.replica_grace_s * 1000);
+    replicas_watch_grace(a);
     logger_set_level(a->logger, s->settings.log_level);
     if (a->poller != NULL) {
         poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);
@@ -106,6 +110,17 @@ bool reload_publish(struct app *a, struct settings *settings, struct auth_fault 
     if (a->expiry != NULL) {
         expiry_watch_look(a->expiry);
     }
+}
+
+bool reload_first(struct app *a, struct settings *settings, struct auth_fault *out_fault)
+{
+    struct snapshot *s;
+
+    if (snapshot_create(settings, a->generation + 1, &s, out_fault) != CE_OK) {
+        return false;
+    }
+    introduce(a, s);
+    put_into_force(a, s);
     return true;
 }
 
@@ -157,59 +172,268 @@ static void report(struct app *a, const char *cause, bool ok, const char *detail
     log_end(&line);
 }
 
-/* False: the old one stays in force. */
-static bool reload_text(struct app *a, const char *text, const char *cause)
-{
-    struct snapshot *old = house_snapshot(&a->house);
-    struct settings fresh;
-    struct auth_fault fault = {{0}};
-    struct sandbox_fault outside = {{0}};
-    bool ok = false;
+/* What the helper does next, or has done. */
+enum reload_stage {
+    RELOAD_IDLE,
+    RELOAD_LOOKING,   /* at the states of the files */
+    RELOAD_READING,   /* the configuration and the files it names */
+    RELOAD_RESTORING, /* the budgets of tenants that are new */
+};
 
-    if (!reload_parse(a->path == NULL ? "built-in" : a->path, text, &fresh)) {
-        report(a, cause, false, "the file has errors: see standard error or corral check");
-    } else if (!sandbox_covers(&a->sandbox, &fresh, &outside)) {
-        settings_finish(&fresh);
-        report(a, cause, false, outside.text);
-    } else if (!same_listeners(&old->settings, &fresh)) {
-        settings_finish(&fresh);
-        report(a, cause, false, "listeners changed: that needs a restart");
-    } else {
-        warn_restart(a, &old->settings, &fresh);
-        ok = reload_publish(a, &fresh, &fault);
-        report(a, cause, ok, fault.text);
-        if (ok) {
-            budgets_reloaded(a, &old->settings, &a->house.snapshot->settings);
+/* A snapshot that is not in force any more. To free a large one takes longer than a turn of a
+ * worker may, so the reloader holds it until nobody else does, and the helper frees it. */
+struct retired {
+    struct list link;          /* reloader.retired */
+    struct snapshot *snapshot; /* counted */
+};
+
+struct reloader {
+    struct app *app;
+    struct helper *helper; /* owned */
+    enum reload_stage stage;
+    bool wants_file; /* asked for, not begun */
+    bool wants_secrets;
+    bool wants_look;
+    uint64_t known;      /* digest of the files in force */
+    struct list retired; /* retired.link; the helper's, as below, while it works */
+
+    /* of the job; the helper's while the stage is not RELOAD_IDLE */
+    const char *cause;
+    bool reads_file;
+    char *text;           /* owned; NULL: app.text, which stays as it is meanwhile */
+    struct snapshot *old; /* counted */
+    struct snapshot *fresh;
+    uint64_t digest; /* of the old one's files, then of the fresh one's before they were read */
+    struct config_errors errors;
+    struct limit_state_fault not_restored;
+    bool restored;
+    char fault[SANDBOX_FAULT_BYTES];
+};
+
+static void set_fault(struct reloader *r, const char *text)
+{
+    snprintf(r->fault, sizeof(r->fault), "%s", text);
+}
+
+static void retire(struct reloader *r, struct snapshot *s)
+{
+    struct retired *one = xcalloc(1, sizeof(*one));
+
+    one->snapshot = s;
+    list_push_back(&r->retired, &one->link);
+}
+
+/* Nobody can take a new reference to one that is not published. */
+static void free_retired(struct reloader *r, bool all)
+{
+    LIST_EACH(link, next, &r->retired)
+    {
+        struct retired *one = CONTAINER_OF(link, struct retired, link);
+
+        if (all || atomic_load_explicit(&one->snapshot->refs, memory_order_acquire) == 1) {
+            list_unlink(&one->link);
+            snapshot_unref(one->snapshot);
+            free(one);
         }
     }
-    snapshot_unref(old);
-    if (a->secrets != NULL) {
-        secrets_watch_note(a->secrets);
-    }
-    return ok;
 }
 
-void reload_file(struct app *a)
+/* From a text that passed to a snapshot. Takes over the settings. */
+static void build_snapshot(struct reloader *r, struct settings *settings)
 {
-    char *text = NULL;
+    struct sandbox_fault outside = {{0}};
+    struct auth_fault fault = {{0}};
 
-    if (a->path == NULL) {
-        reload_secrets(a);
+    if (!sandbox_covers(&r->app->sandbox, settings, &outside)) {
+        settings_finish(settings);
+        set_fault(r, outside.text);
         return;
     }
-    if (!reload_read(a->path, &text)) {
-        report(a, "SIGHUP", false, "the file cannot be read");
+    uint64_t digest = secrets_digest(settings); /* before: what changes meanwhile is seen later */
+
+    if (snapshot_create(settings, r->old->generation + 1, &r->fresh, &fault) != CE_OK) {
+        r->fresh = NULL;
+        set_fault(r, fault.text);
         return;
     }
-    if (reload_text(a, text, "SIGHUP")) {
-        free(a->text);
-        a->text = text;
+    r->digest = digest;
+}
+
+static void read_all(void *arg)
+{
+    struct reloader *r = arg;
+    struct settings settings;
+    size_t len;
+    const char *path = r->app->path;
+
+    free_retired(r, false);
+    r->digest = secrets_digest(&r->old->settings);
+    if (r->reads_file && config_read_file(path, &r->text, &len, &r->errors) != CE_OK) {
+        set_fault(r, "the file cannot be read");
+    } else if (config_parse(slice_str(r->text == NULL ? r->app->text : r->text), &settings,
+                            &r->errors) != CE_OK) {
+        set_fault(r, "the file has errors: see standard error or corral check");
     } else {
-        free(text);
+        build_snapshot(r, &settings);
     }
 }
 
-void reload_secrets(struct app *a)
+static void look_at_files(void *arg)
 {
-    (void)reload_text(a, a->text, "certificate or key files changed");
+    struct reloader *r = arg;
+
+    free_retired(r, false);
+    r->digest = secrets_digest(&r->old->settings);
+}
+
+static void restore_budgets(void *arg)
+{
+    struct reloader *r = arg;
+
+    if (limit_state_restore(r->app->budgets, &r->not_restored) != CE_OK) {
+        r->restored = false;
+    }
+}
+
+static void start_job(struct reloader *r, enum reload_stage stage, void (*work)(void *arg))
+{
+    r->stage = stage;
+    helper_run(r->helper, work, r);
+}
+
+/* The next thing that was asked for, if nothing is under way. */
+static void start_next(struct reloader *r)
+{
+    if (r->stage != RELOAD_IDLE || (!r->wants_file && !r->wants_secrets && !r->wants_look)) {
+        return;
+    }
+    r->old = house_snapshot(&r->app->house);
+    if (r->wants_file || r->wants_secrets) {
+        r->cause = r->wants_file ? "SIGHUP" : "certificate or key files changed";
+        r->reads_file = r->wants_file;
+        r->wants_file = false;
+        r->wants_secrets = false; /* the file's reload reads them as well */
+        start_job(r, RELOAD_READING, read_all);
+    } else {
+        r->wants_look = false;
+        start_job(r, RELOAD_LOOKING, look_at_files);
+    }
+}
+
+/* The job has ended, one way or the other: forget what it worked on. */
+static void end_job(struct reloader *r)
+{
+    snapshot_unref(r->old);
+    snapshot_unref(r->fresh);
+    free(r->text);
+    config_errors_finish(&r->errors);
+    r->old = NULL;
+    r->fresh = NULL;
+    r->text = NULL;
+    r->fault[0] = '\0';
+    r->stage = RELOAD_IDLE;
+}
+
+static void end_reload(struct reloader *r)
+{
+    struct app *a = r->app;
+    const char *name = a->path == NULL ? "built-in" : a->path;
+
+    print_errors(name, &r->errors);
+    if (r->fresh != NULL) {
+        put_into_force(a, snapshot_ref(r->fresh));
+        budgets_reloaded(a, &r->old->settings, &r->fresh->settings);
+        retire(r, snapshot_ref(r->old));
+    }
+    if (r->fresh != NULL && r->text != NULL) {
+        free(a->text);
+        a->text = r->text;
+        r->text = NULL;
+    }
+    report(a, r->cause, r->fresh != NULL, r->fault);
+    r->known = r->digest;
+    end_job(r);
+}
+
+static void judge_reading(struct reloader *r)
+{
+    if (r->fresh != NULL && !same_listeners(&r->old->settings, &r->fresh->settings)) {
+        set_fault(r, "listeners changed: that needs a restart");
+        retire(r, r->fresh);
+        r->fresh = NULL;
+    }
+    if (r->fresh == NULL) {
+        end_reload(r);
+        return;
+    }
+    warn_restart(r->app, &r->old->settings, &r->fresh->settings);
+    introduce(r->app, r->fresh);
+    if (r->app->budgets == NULL) {
+        end_reload(r);
+    } else {
+        r->restored = true;
+        start_job(r, RELOAD_RESTORING, restore_budgets);
+    }
+}
+
+void reload_go_on(struct reloader *r)
+{
+    switch (r->stage) {
+    case RELOAD_LOOKING:
+        r->wants_secrets = r->wants_secrets || r->digest != r->known;
+        r->known = r->digest; /* a half-written pair fails and is tried again at the next change */
+        end_job(r);
+        break;
+    case RELOAD_READING:
+        judge_reading(r);
+        break;
+    case RELOAD_RESTORING:
+        if (!r->restored) {
+            log_event(r->app->log, LOG_ERROR, "budgets.not_restored", "detail",
+                      r->not_restored.text);
+        }
+        end_reload(r);
+        break;
+    case RELOAD_IDLE:
+        break;
+    }
+    start_next(r);
+}
+
+void reload_file(struct reloader *r)
+{
+    if (r->app->path == NULL) {
+        r->wants_secrets = true;
+    } else {
+        r->wants_file = true;
+    }
+    start_next(r);
+}
+
+void reload_look(struct reloader *r)
+{
+    r->wants_look = true;
+    start_next(r);
+}
+
+struct reloader *reloader_create(struct app *a)
+{
+    struct reloader *r = xcalloc(1, sizeof(*r));
+
+    r->app = a;
+    list_init(&r->retired);
+    r->known = secrets_digest(&a->house.snapshot->settings);
+    r->helper = helper_create(a->main_worker, MAIL_HELPED);
+    return r;
+}
+
+bool reloader_destroy(struct reloader *r)
+{
+    if (!helper_destroy(r->helper)) {
+        return false;
+    }
+    end_job(r);
+    free_retired(r, true);
+    free(r);
+    return true;
 }

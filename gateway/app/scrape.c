@@ -7,6 +7,7 @@
 #include "app/version.h"
 #include "base/mem.h"
 #include "limit/state.h"
+#include "sched/ledger_view.h"
 
 enum { LABEL_BYTES = 16, MAX_TABLES = 65 };
 

@@ -1,22 +1,16 @@
-#include <dirent.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-
-#include "app/app.h"
-#include "base/mem.h"
-#include "base/rand.h"
-
 /*
  * A look every two seconds instead of inotify: it sees a renamed `..data` link, a replaced folder
  * and a network file system alike, needs no descriptors and cannot miss an event
- * (docs/decisions/0006-secrets-by-stat.md).
+ * (docs/decisions/0006-secrets-by-stat.md). The look itself is the helper's (reload.c): a file
+ * system may take its time.
  */
-struct secrets_watch {
-    struct app *app; /* borrowed */
-    struct deadline look;
-    uint64_t known; /* digest of all files' states */
-};
+#include <dirent.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "app/app.h"
+#include "app/reload.h"
+#include "base/rand.h"
 
 static uint64_t mix_file(uint64_t digest, const char *path)
 {
@@ -64,49 +58,26 @@ static void mix_path(void *arg, enum settings_path kind, const char *path)
     *digest = kind == SETTINGS_FOLDER ? mix_folder(*digest, path) : mix_file(*digest, path);
 }
 
-static uint64_t look_at_all(struct app *a)
+uint64_t secrets_digest(const struct settings *s)
 {
-    struct snapshot *s = house_snapshot(&a->house);
     uint64_t digest = 0;
 
-    settings_each_path(&s->settings, mix_path, &digest);
-    snapshot_unref(s);
+    settings_each_path(s, mix_path, &digest);
     return digest;
 }
 
 static void on_look(struct deadline *d)
 {
-    struct secrets_watch *w = CONTAINER_OF(d, struct secrets_watch, look);
-    struct worker *main_worker = w->app->main_worker;
-    uint64_t now = look_at_all(w->app);
+    struct app *a = CONTAINER_OF(d, struct app, secrets_look);
 
-    if (now != w->known) {
-        w->known = now; /* a half-written pair fails and is tried again at the next change */
-        reload_secrets(w->app);
-    }
-    deadline_set(&main_worker->wheel, &w->look, main_worker->now_ms, SECRETS_WATCH_MS);
+    reload_look(a->reloader);
+    deadline_set(&a->main_worker->wheel, &a->secrets_look, a->main_worker->now_ms,
+                 SECRETS_WATCH_MS);
 }
 
-struct secrets_watch *secrets_watch_create(struct app *a)
+void secrets_watch_start(struct app *a)
 {
-    struct secrets_watch *w = xcalloc(1, sizeof(*w));
-
-    w->app = a;
-    w->known = look_at_all(a);
-    deadline_init(&w->look, on_look);
-    deadline_set(&a->main_worker->wheel, &w->look, a->main_worker->now_ms, SECRETS_WATCH_MS);
-    return w;
-}
-
-void secrets_watch_note(struct secrets_watch *w)
-{
-    w->known = look_at_all(w->app);
-}
-
-void secrets_watch_destroy(struct secrets_watch *w)
-{
-    if (w != NULL) {
-        deadline_cancel(&w->look);
-        free(w);
-    }
+    deadline_init(&a->secrets_look, on_look);
+    deadline_set(&a->main_worker->wheel, &a->secrets_look, a->main_worker->now_ms,
+                 SECRETS_WATCH_MS);
 }

@@ -1,5 +1,7 @@
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "config/reader.h"
 #include "limit/rule.h"
 
@@ -99,17 +101,38 @@ static bool certificate_name_ok(const char *name)
     return strstr(name, "://") != NULL && strstr(name, "://") != name;
 }
 
-/* The tenant before `until` that has the name, or NULL. */
-static const char *holder_of(const struct auth_settings *a, const char *name, size_t until)
+/* A name and the tenant that has it. */
+struct held_name {
+    const char *name;
+    size_t tenant;
+};
+
+static int by_name_then_tenant(const void *a, const void *b)
 {
-    for (size_t i = 0; i < until; i++) {
-        for (size_t n = 0; n < a->tenants[i].certificate_name_count; n++) {
-            if (strcmp(a->tenants[i].certificate_names[n], name) == 0) {
-                return a->tenants[i].name == NULL ? "" : a->tenants[i].name;
-            }
+    const struct held_name *x = a;
+    const struct held_name *y = b;
+    int order = strcmp(x->name, y->name);
+
+    return order != 0 ? order : x->tenant < y->tenant ? -1 : x->tenant > y->tenant;
+}
+
+/* Sorted: there may be many of them. */
+static void check_held_once(struct reader *r, struct held_name *held, size_t count)
+{
+    const struct auth_settings *a = &r->settings->auth;
+
+    if (count > 0) {
+        qsort(held, count, sizeof(*held), by_name_then_tenant);
+    }
+    for (size_t i = 1; i < count; i++) {
+        const struct tenant_settings *holder = &a->tenants[held[i - 1].tenant];
+
+        if (strcmp(held[i].name, held[i - 1].name) == 0 && held[i].tenant != held[i - 1].tenant) {
+            reader_error(r, reader_place(r, "tenants[%zu].certificate_names", held[i].tenant),
+                         "\"%s\" stands for the tenant \"%s\" already", held[i].name,
+                         holder->name == NULL ? "" : holder->name);
         }
     }
-    return NULL;
 }
 
 static bool has_certificate_names(const struct auth_settings *a)
@@ -126,6 +149,10 @@ static void check_certificate_names(struct reader *r)
 {
     const struct auth_settings *a = &r->settings->auth;
 
+    struct held_name *held = NULL;
+    size_t count = 0;
+    size_t capacity = 0;
+
     for (size_t i = 0; i < a->tenant_count; i++) {
         const struct tenant_settings *t = &a->tenants[i];
         struct place at = reader_place(r, "tenants[%zu].certificate_names", i);
@@ -135,19 +162,19 @@ static void check_certificate_names(struct reader *r)
         }
         for (size_t n = 0; n < t->certificate_name_count; n++) {
             const char *name = t->certificate_names[n];
-            const char *holder = holder_of(a, name, i);
 
+            held = xgrow(held, count, &capacity, sizeof(*held));
+            held[count++] = (struct held_name){name, i};
             if (!certificate_name_ok(name)) {
                 reader_error(r, at,
                              "\"%s\" is neither a URI like spiffe://corral/ns/team/sa/app nor dns: "
                              "and a host name like dns:app.example.com; wildcards are not allowed",
                              name);
             }
-            if (holder != NULL) {
-                reader_error(r, at, "\"%s\" stands for the tenant \"%s\" already", name, holder);
-            }
         }
     }
+    check_held_once(r, held, count);
+    free(held);
 }
 
 static void check_tls(struct reader *r)

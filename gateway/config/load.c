@@ -9,6 +9,7 @@
 
 #include "base/mem.h"
 #include "config/reader.h"
+#include "config/screen.h"
 
 enum { KEY_TEXT = 256, MAX_ITEMS = 1024, FAR = 100 };
 
@@ -109,7 +110,7 @@ static void fill_list(struct reader *r, const yaml_node_t *node, const struct ke
     }
     *slot = xcalloc(count == 0 ? 1 : count, item_size);
     *slot_count = count;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < count && r->errors->count < CONFIG_MAX_ERRORS; i++) {
         const yaml_node_t *item =
             yaml_document_get_node(&r->document, node->data.sequence.items.start[i]);
         void *target = (char *)*slot + i * item_size;
@@ -234,8 +235,8 @@ static void fill_mapping(struct reader *r, const yaml_node_t *node, const struct
     }
     remember(r, at);
     for (const yaml_node_pair_t *p = node->data.mapping.pairs.start;
-         p < node->data.mapping.pairs.top; p++) {
-        fill_pair(r, node, p, schema, base, path);
+         p < node->data.mapping.pairs.top && r->errors->count < CONFIG_MAX_ERRORS; p++) {
+        fill_pair(r, node, p, schema, base, path); /* each unknown or second key is an error */
     }
     for (size_t i = 0; i < schema->count; i++) {
         if (schema->keys[i].required && !has_key(r, node, schema->keys[i].name)) {
@@ -245,62 +246,13 @@ static void fill_mapping(struct reader *r, const yaml_node_t *node, const struct
     }
 }
 
-static void syntax_error(struct reader *r, const yaml_parser_t *p)
-{
-    struct place at = {"", p->problem_mark.line + 1, p->problem_mark.column + 1};
-
-    reader_error(r, at, "not YAML: %s", p->problem == NULL ? "unreadable" : p->problem);
-}
-
-/* Anchors, aliases and tags make one text mean another: refused before anything is read. */
-static bool events_ok(struct reader *r, struct slice text)
-{
-    yaml_parser_t parser;
-    yaml_event_t event;
-    size_t before = r->errors->count;
-    bool done = false;
-    int documents = 0;
-
-    yaml_parser_initialize(&parser);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
-    while (!done) {
-        if (!yaml_parser_parse(&parser, &event)) {
-            syntax_error(r, &parser);
-            break;
-        }
-        struct place at = {"", event.start_mark.line + 1, event.start_mark.column + 1};
-        bool anchored =
-            (event.type == YAML_SCALAR_EVENT && event.data.scalar.anchor != NULL) ||
-            (event.type == YAML_SEQUENCE_START_EVENT && event.data.sequence_start.anchor != NULL) ||
-            (event.type == YAML_MAPPING_START_EVENT && event.data.mapping_start.anchor != NULL);
-        bool tagged =
-            (event.type == YAML_SCALAR_EVENT && event.data.scalar.tag != NULL) ||
-            (event.type == YAML_SEQUENCE_START_EVENT && event.data.sequence_start.tag != NULL) ||
-            (event.type == YAML_MAPPING_START_EVENT && event.data.mapping_start.tag != NULL);
-
-        if (anchored || event.type == YAML_ALIAS_EVENT) {
-            reader_error(r, at,
-                         "anchors and aliases (& and *) are not allowed; quote the text "
-                         "if a * is meant");
-        } else if (tagged) {
-            reader_error(r, at, "tags (!) are not allowed");
-        } else if (event.type == YAML_DOCUMENT_START_EVENT && ++documents > 1) {
-            reader_error(r, at, "only one document is allowed");
-        }
-        done = event.type == YAML_STREAM_END_EVENT || r->errors->count == CONFIG_MAX_ERRORS;
-        yaml_event_delete(&event);
-    }
-    yaml_parser_delete(&parser);
-    return r->errors->count == before;
-}
-
 static void read_document(struct reader *r, struct slice text)
 {
     yaml_parser_t parser;
-    yaml_parser_initialize(&parser);
-    yaml_parser_set_input_string(&parser, (const unsigned char *)text.ptr, text.len);
+
+    screen_parser_init(&parser, text);
     if (!yaml_parser_load(&parser, &r->document)) {
-        syntax_error(r, &parser);
+        screen_syntax_error(r, &parser);
         yaml_parser_delete(&parser);
         return;
     }
@@ -310,6 +262,7 @@ static void read_document(struct reader *r, struct slice text)
         reader_error(r, (struct place){"", 1, 1}, "the file is empty");
     } else {
         fill_mapping(r, root, &config_schema, r->settings, "");
+        reader_sort_places(r);
         reader_cross_check(r);
     }
     yaml_document_delete(&r->document);
@@ -323,7 +276,7 @@ enum corral_err config_parse(struct slice text, struct settings *out,
 
     *out = (struct settings){0};
     reader_defaults(&r, &config_schema, out);
-    if (events_ok(&r, text)) {
+    if (screen_text(&r, text)) {
         read_document(&r, text);
     }
     for (size_t i = 0; i < r.place_count; i++) {

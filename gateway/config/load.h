@@ -1,7 +1,8 @@
 /**
  * Reading the configuration file.
  *
- * Plain YAML: no anchors, aliases, tags or second documents; integers are decimal digits, booleans
+ * Plain YAML: no anchors, aliases, tags, directives or second documents, at most 32 levels deep
+ * (screen.h); integers are decimal digits, booleans
  * true or false; unknown and repeated keys are errors. All errors of a file are found in one run.
  */
 #ifndef CORRAL_CONFIG_LOAD_H
@@ -10,7 +11,7 @@
 #include "base/buf.h"
 #include "config/settings.h"
 
-enum { CONFIG_MAX_BYTES = 4 * 1024 * 1024, CONFIG_MAX_ERRORS = 100 };
+enum { CONFIG_MAX_BYTES = 8 * 1024 * 1024, CONFIG_MAX_ERRORS = 100 };
 
 struct config_error {
     size_t line; /* 1-based; 0: the file as a whole */

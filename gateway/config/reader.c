@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/mem.h"
 #include "ollama/request.h"
@@ -25,6 +26,21 @@ void reader_error(struct reader *r, struct place at, const char *format, ...)
     r->errors->at[r->errors->count++] = (struct config_error){at.line, at.column, whole};
 }
 
+static int by_key(const void *a, const void *b)
+{
+    const struct place *x = a;
+    const struct place *y = b;
+
+    return strcmp(x->key, y->key);
+}
+
+void reader_sort_places(struct reader *r)
+{
+    if (r->place_count > 0) {
+        qsort(r->places, r->place_count, sizeof(*r->places), by_key);
+    }
+}
+
 struct place reader_place(const struct reader *r, const char *key_format, ...)
 {
     static const char *top = "";
@@ -35,10 +51,14 @@ struct place reader_place(const struct reader *r, const char *key_format, ...)
     vsnprintf(key, sizeof(key), key_format, args);
     va_end(args);
     while (key[0] != '\0') {
-        for (size_t i = 0; i < r->place_count; i++) {
-            if (strcmp(r->places[i].key, key) == 0) {
-                return r->places[i];
-            }
+        const struct place wanted = {.key = key};
+        const struct place *found =
+            r->place_count == 0
+                ? NULL
+                : bsearch(&wanted, r->places, r->place_count, sizeof(*r->places), by_key);
+
+        if (found != NULL) {
+            return *found;
         }
         char *dot = strrchr(key, '.');
         char *bracket = strrchr(key, '[');

@@ -25,6 +25,9 @@ struct reader {
     size_t place_capacity;
 };
 
+/** After the last key was found: makes reader_place quick. */
+void reader_sort_places(struct reader *r);
+
 /** Where `key` was set, or else the nearest block around it, or the top. */
 struct place reader_place(const struct reader *r, const char *key_format, ...) PRINTF_LIKE(2, 3);
 

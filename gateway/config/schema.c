@@ -213,6 +213,10 @@ static const struct key_spec queue_keys[] = {
      .sentence = "Requests that may wait in all; more get 503."},
     {"max_wait_s", KEY_U64, AT(struct settings, queue.max_wait_s), .min = 1, .max = 86400,
      .fallback = "300", .sentence = "Longest wait for a slot; then 503."},
+    {"replica_grace_s", KEY_U64, AT(struct settings, queue.replica_grace_s), .max = 86400,
+     .fallback = "30",
+     .sentence = "How long requests wait for a model when the last replica that has it is lost, "
+                 "from that moment on; then 503 at once. A restart of Ollama takes less."},
 };
 static const struct schema queue_schema = SCHEMA(queue_keys, struct settings);
 
@@ -230,6 +234,10 @@ static const struct key_spec timeout_keys[] = {
      .sentence = "Connection without a request. Keep it above 60: Open WebUI keeps sockets 30 s."},
     {"connect_ms", KEY_U64, AT(struct settings, timeouts.connect_ms), .min = 10, .max = 60000,
      .fallback = "2000", .sentence = "Connecting to a replica, its TLS handshake too."},
+    {"replica_idle_s", KEY_U64, AT(struct settings, timeouts.replica_idle_s), .max = 86400,
+     .fallback = "60",
+     .sentence = "Connection to a replica without a request; 0: none is kept. Keep it below what "
+                 "anything on the way to the replica allows."},
     {"load_s", KEY_U64, AT(struct settings, timeouts.load_s), .min = 1, .max = 86400,
      .fallback = "300",
      .sentence = "First byte of an answer for which the model must be loaded."},

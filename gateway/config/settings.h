@@ -39,6 +39,7 @@ struct timeout_settings {
     uint64_t body_s; /* plus one second for every 64 KiB */
     uint64_t idle_s;
     uint64_t connect_ms;
+    uint64_t replica_idle_s;
     uint64_t load_s;
     uint64_t first_byte_s;
     uint64_t stream_silence_s;
@@ -72,6 +73,7 @@ struct limit_settings {
 struct queue_settings {
     uint32_t max_waiting;
     uint64_t max_wait_s;
+    uint64_t replica_grace_s;
 };
 
 struct settings {

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/mem.h"
+#include "exchange/admit.h"
 #include "exchange/impl.h"
 
 /* A large body that is being read. */
@@ -156,7 +157,7 @@ static void finish_reading(struct body_reading *r)
     ex->info.parts = NULL;
     if (passes) {
         drop_reading(ex);
-        exchange_admit(ex, LEDGER_NO_REPLICA);
+        exchange_admit(ex, INTERN_NONE);
     } /* else the exchange has ended */
 }
 

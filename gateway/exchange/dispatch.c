@@ -1,4 +1,5 @@
 #include "base/clock.h"
+#include "exchange/admit.h"
 #include "exchange/body.h"
 #include "exchange/impl.h"
 #include "http/h1_write.h"
@@ -60,47 +61,44 @@ static bool pump_body(struct exchange *ex)
     return true;
 }
 
-static void suspect(struct exchange *ex, bool unreachable)
+void exchange_suspect(struct exchange *ex, uint32_t replica, bool unreachable)
 {
-    struct house *h = ex->engine->house;
-
     worker_mail(
-        h->main_worker,
-        &(struct mail){.kind = MAIL_SUSPECT, .index = ex->replica, .value = unreachable ? 1 : 0});
+        ex->engine->house->main_worker,
+        &(struct mail){.kind = MAIL_SUSPECT, .index = replica, .value = unreachable ? 1 : 0});
 }
 
-/* Nothing of the request reached the replica: one other may be tried, once. */
-static void retry_elsewhere(struct exchange *ex)
+/*
+ * Nothing of the request was sent: it waits again, or goes to another replica at once. The bound is
+ * for one that is found reachable again and again and is not.
+ */
+static bool may_wait_again(const struct exchange *ex)
 {
-    uint32_t failed = ex->replica;
+    enum { PUT_BACK_MAX = 16 };
 
-    ex->retried = true;
-    metrics_add(ex->engine->metrics, M_RETRIES, 0, 0, 0, 1);
-    if (ex->has_slot) {
-        engine_map_ticket(ex->engine, ex->ticket, NULL);
-        ledger_release(ex->engine->house->ledger, ex->ticket, 0, 0);
-        ex->ticket.generation = 0;
-        ex->has_slot = false;
-    }
-    ex->replica = INTERN_NONE;
-    ex->granted_us = 0; /* of the first grant: what is told is the wait for the next */
-    ex->body_sent = false;
-    ex->sent = (struct splice_pos){0};
-    exchange_admit(ex, failed);
+    return ex->state == EX_SENT && ex->put_back < PUT_BACK_MAX;
+}
+
+static bool is_unreachable(enum corral_err why)
+{
+    return why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT ||
+           why == CE_UPSTREAM_TLS;
 }
 
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
 {
-    bool unreachable =
-        ex->call != NULL && (why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_CONNECT_TIMEOUT ||
-                             why == CE_UPSTREAM_TLS);
-
     ex->call = NULL;
     metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
-    suspect(ex, unreachable);
-    if (ex->state == EX_SENT && !reached && !ex->retried && engine_view(ex->engine)->count > 1) {
-        retry_elsewhere(ex);
-    } else if (ex->state == EX_SENT) {
+    if (!reached && may_wait_again(ex)) {
+        ex->put_back++;
+        ex->body_sent = false;
+        ex->sent = (struct splice_pos){0};
+        metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+        exchange_put_back(ex);
+        return;
+    }
+    exchange_suspect(ex, ex->replica, is_unreachable(why));
+    if (ex->state == EX_SENT) {
         exchange_fail(ex, why);
     } else {
         exchange_upstream_cut(ex, why);
@@ -118,16 +116,14 @@ static bool send_request(struct exchange *ex)
     return false;
 }
 
-void exchange_dispatch(struct exchange *ex, const struct replica *replica)
+static void start_call(struct exchange *ex, const struct replica *replica, enum call_origin origin)
 {
     const struct timeout_settings *t = &ex->snapshot->settings.timeouts;
 
     exchange_set_state(ex, EX_SENT, (ex->cold ? t->load_s : t->first_byte_s) * 1000);
-    ex->replica = replica == NULL ? ex->replica : replica->id;
-    metrics_observe(ex->engine->metrics, M_OVERHEAD,
-                    clock_mono_us() - (ex->granted_us > 0 ? ex->granted_us : ex->began_us));
-    ex->call =
-        replica == NULL ? NULL : call_start(ex->engine->pool, replica, &exchange_call_events, ex);
+    ex->call = replica == NULL
+                   ? NULL
+                   : call_start(ex->engine->pool, replica, origin, &exchange_call_events, ex);
     if (ex->call == NULL) {
         exchange_upstream_failed(ex, CE_UPSTREAM_CONNECT, false);
         return;
@@ -135,6 +131,25 @@ void exchange_dispatch(struct exchange *ex, const struct replica *replica)
     if (call_is_open(ex->call)) {
         send_request(ex);
     }
+}
+
+void exchange_dispatch(struct exchange *ex, const struct replica *replica)
+{
+    ex->replica = replica == NULL ? ex->replica : replica->id;
+    metrics_observe(ex->engine->metrics, M_OVERHEAD,
+                    clock_mono_us() - (ex->granted_us > 0 ? ex->granted_us : ex->began_us));
+    start_call(ex, replica, CALL_KEPT);
+}
+
+/* A kept connection was closed before the request arrived: the same replica, on a fresh one. */
+static void send_again(struct exchange *ex, enum corral_err why)
+{
+    ex->call = NULL;
+    ex->sent_again = true;
+    ex->body_sent = false;
+    ex->sent = (struct splice_pos){0};
+    metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+    start_call(ex, replica_view_find(engine_view(ex->engine), ex->replica), CALL_FRESH);
 }
 
 /*
@@ -167,7 +182,15 @@ static void on_call_fail(struct call *c, enum corral_err why)
         exchange_end(ex);
         return;
     }
-    exchange_upstream_failed(ex, why, call_sent_anything(c));
+    if (ex->state == EX_SENT && call_staleness(c) == CALL_STALE && !ex->sent_again) {
+        send_again(ex, CE_UPSTREAM_CLOSED);
+        return;
+    }
+    /* A wrong certificate does not mend itself: who has no other replica hears of it now. */
+    bool wrong =
+        why == CE_UPSTREAM_TLS && call_fault(c) != NULL && engine_view(ex->engine)->count == 1;
+
+    exchange_upstream_failed(ex, why, wrong || call_sent_anything(c));
 }
 
 const struct call_events exchange_call_events = {

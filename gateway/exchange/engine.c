@@ -7,11 +7,19 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "exchange/admit.h"
 #include "exchange/answer_cache.h"
 #include "exchange/body.h"
 #include "exchange/impl.h"
 
 enum { FAILURE_WINDOW_MS = 10 * 1000 };
+
+static struct pool_times pool_times_of(const struct snapshot *s)
+{
+    const struct timeout_settings *t = &s->settings.timeouts;
+
+    return (struct pool_times){.connect_ms = t->connect_ms, .idle_ms = t->replica_idle_s * 1000};
+}
 
 struct engine *engine_create(struct house *h, struct worker *w, struct log_source *log)
 {
@@ -21,7 +29,7 @@ struct engine *engine_create(struct house *h, struct worker *w, struct log_sourc
     e->worker = w;
     e->log = log;
     e->snapshot = house_snapshot(h);
-    e->pool = pool_create(w, e->snapshot->settings.timeouts.connect_ms);
+    e->pool = pool_create(w, pool_times_of(e->snapshot));
     e->tokens = auth_cache_create();
     e->metrics = metrics_table_create();
     e->answers = answer_cache_create();
@@ -59,6 +67,11 @@ void engine_destroy(struct engine *e)
     free(e->by_ticket);
     free(e->granted);
     free(e);
+}
+
+bool engine_view_is_old(const struct engine *e)
+{
+    return atomic_load_explicit(&e->house->board.version, memory_order_acquire) != e->view_version;
 }
 
 const struct replica_view *engine_view(struct engine *e)
@@ -149,7 +162,7 @@ void engine_on_mail(struct engine *e, const struct mail *mail)
 
         e->snapshot = house_snapshot(e->house);
         e->refusals.per_window = e->snapshot->settings.log_refusals_per_10s;
-        pool_set_connect_timeout(e->pool, e->snapshot->settings.timeouts.connect_ms);
+        pool_set_times(e->pool, pool_times_of(e->snapshot));
         snapshot_unref(old);
     }
 }

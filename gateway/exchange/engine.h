@@ -64,6 +64,9 @@ void engine_destroy(struct engine *e);
 /** The current replica view, borrowed until the next call. */
 const struct replica_view *engine_view(struct engine *e);
 
+/** Whether a newer one has been published since. */
+bool engine_view_is_old(const struct engine *e);
+
 /** Mail of the kinds this layer knows (MAIL_GRANT, MAIL_SNAPSHOT). */
 void engine_on_mail(struct engine *e, const struct mail *mail);
 

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
+#include "exchange/admit.h"
 #include "exchange/body.h"
 #include "exchange/impl.h"
 #include "exchange/limits.h"
@@ -12,7 +13,7 @@
 static const uint16_t legal_next[EX_STATE_COUNT] = {
     [EX_START] = 1u << EX_BODY | 1u << EX_ANSWERED | 1u << EX_SENT | 1u << EX_DONE,
     [EX_BODY] = 1u << EX_QUEUED | 1u << EX_SENT | 1u << EX_ANSWERED | 1u << EX_DONE,
-    [EX_QUEUED] = 1u << EX_SENT | 1u << EX_ANSWERED | 1u << EX_DONE,
+    [EX_QUEUED] = 1u << EX_QUEUED | 1u << EX_SENT | 1u << EX_ANSWERED | 1u << EX_DONE,
     [EX_SENT] = 1u << EX_QUEUED | 1u << EX_SENT | 1u << EX_RELAY | 1u << EX_ANSWERED |
                 1u << EX_DRAINING | 1u << EX_DONE,
     [EX_RELAY] = 1u << EX_DONE,
@@ -147,8 +148,7 @@ static void on_deadline(struct deadline *d)
         exchange_fail(ex, CE_BODY_TIMEOUT);
         break;
     case EX_QUEUED:
-        exchange_release_slot(ex);
-        exchange_fail(ex, CE_QUEUE_TIMEOUT);
+        exchange_wait_over(ex);
         break;
     case EX_SENT:
         call_drop(ex->call);

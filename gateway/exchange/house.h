@@ -28,6 +28,7 @@ enum mail_kind {
     MAIL_SUSPECT,  /* to main: index is a replica that failed; value 1: it cannot be reached */
     MAIL_DRAINED,  /* to main: worker `index` has stopped */
     MAIL_RESOLVED, /* to main: resolver's question `index` */
+    MAIL_HELPED,   /* to main: the helper thread has ended a job */
 };
 
 struct engine;

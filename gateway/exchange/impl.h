@@ -2,9 +2,9 @@
  * The exchange's inside: shared by the files of exchange/ only.
  *
  * exchange.c: states, timeouts, the ways in and out. body.c: the request body. steps.c: from the
- * head to a slot. dispatch.c:
- * the request to the replica. relay.c: its answer to the client. limits.c: how much. answer.c: what
- * corral says itself. fail.c: the table of errors. account.c: the access line and the counters.
+ * head to a slot. admit.c: the slot. dispatch.c: the request to the replica. relay.c: its answer to
+ * the client. limits.c: how much. answer.c: what corral says itself. fail.c: the table of errors.
+ * account.c: the access line and the counters.
  */
 #ifndef CORRAL_EXCHANGE_IMPL_H
 #define CORRAL_EXCHANGE_IMPL_H
@@ -70,7 +70,8 @@ struct exchange {
     struct ticket_ref ticket;
     bool has_slot;
     bool cold;
-    bool retried;
+    uint8_t put_back; /* times that nothing of it was sent */
+    bool sent_again;  /* a kept connection was closed before it arrived */
     uint32_t replica; /* interned; INTERN_NONE: none chosen */
     struct call *call;
     struct splice_pos sent;
@@ -113,8 +114,6 @@ void exchange_release_slot(struct exchange *ex);
 void exchange_route(struct exchange *ex, const struct http_request *request);
 /** A small body is whole: read it and go on. */
 void exchange_body_ready(struct exchange *ex);
-void exchange_admit(struct exchange *ex, int64_t except_replica);
-void exchange_granted(struct exchange *ex);
 
 /* dispatch.c */
 void exchange_dispatch(struct exchange *ex, const struct replica *replica);

@@ -1,6 +1,5 @@
-#include <assert.h>
-
 #include "base/clock.h"
+#include "exchange/admit.h"
 #include "exchange/body.h"
 #include "exchange/impl.h"
 #include "exchange/limits.h"
@@ -242,38 +241,6 @@ static struct request_rules rules_of(const struct exchange *ex, const struct mod
     return rules;
 }
 
-static bool any_usable(const struct replica_view *v)
-{
-    for (size_t i = 0; i < v->count; i++) {
-        if (v->replicas[i].usable) {
-            return true;
-        }
-    }
-    return false;
-}
-
-/* A replica that has the model, for a request that needs no slot. */
-static const struct replica *replica_with(struct exchange *ex, uint32_t except)
-{
-    const struct replica_view *v = engine_view(ex->engine);
-
-    for (size_t i = 0; i < v->count; i++) {
-        const struct replica *r = &v->replicas[i];
-
-        if (r->usable && r->id != except && r->tags != NULL &&
-            catalog_find(r->tags->catalog, ex->info.model) != NULL) {
-            return r;
-        }
-    }
-    return NULL;
-}
-
-/* 404 says "nowhere on disk": that can only be said while somebody answers. */
-static enum corral_err missing_model(struct exchange *ex)
-{
-    return any_usable(engine_view(ex->engine)) ? CE_MODEL_UNKNOWN : CE_NO_REPLICA;
-}
-
 static void fail_with_model(struct exchange *ex, enum corral_err err)
 {
     exchange_fail_detail(ex, err, ex->info.spelled);
@@ -330,81 +297,6 @@ void exchange_body_ready(struct exchange *ex)
     ex->info.parts = NULL;
     arena_finish(&scratch);
     if (passes) {
-        exchange_admit(ex, LEDGER_NO_REPLICA);
+        exchange_admit(ex, INTERN_NONE);
     }
-}
-
-static void admit_without_slot(struct exchange *ex, int64_t except_replica)
-{
-    const struct replica *r =
-        replica_with(ex, except_replica < 0 ? INTERN_NONE : (uint32_t)except_replica);
-
-    if (r == NULL) {
-        fail_with_model(ex, missing_model(ex));
-        return;
-    }
-    exchange_dispatch(ex, r);
-}
-
-static void use_grant(struct exchange *ex, const struct ledger_grant *grant)
-{
-    ex->has_slot = true;
-    ex->cold = grant->cold;
-    ex->replica = grant->replica;
-    ex->granted_us = clock_mono_us();
-    metrics_observe(ex->engine->metrics, M_QUEUE_WAIT, ex->granted_us - ex->queued_us);
-    exchange_dispatch(ex, replica_view_find(engine_view(ex->engine), grant->replica));
-}
-
-/* Step 10: a slot, or a place in the queue. */
-void exchange_admit(struct exchange *ex, int64_t except_replica)
-{
-    struct engine *e = ex->engine;
-    struct ledger_grant grant;
-    struct ticket_ref ref = {0};
-
-    if (ex->route->class != ROUTE_INFERENCE) {
-        admit_without_slot(ex, except_replica);
-        return;
-    }
-    ex->model = intern_find(e->house->models, model_text(ex->info.model));
-    if (ex->model == INTERN_NONE) {
-        fail_with_model(ex, missing_model(ex));
-        return;
-    }
-    ex->queued_us = clock_mono_us();
-    const struct ledger_request request = {
-        .worker = e->worker->index,
-        .tenant = ex->principal.tenant->id,
-        .model = ex->model,
-        .input_tokens = (uint32_t)exchange_prompt_estimate(ex),
-        .except_replica = except_replica,
-    };
-    enum corral_err err = ledger_enter(e->house->ledger, &request, &ref, &grant);
-    if (err == CE_OK) {
-        ex->ticket = ref;
-        engine_map_ticket(e, ref, ex);
-        use_grant(ex, &grant);
-    } else if (err == CE_PENDING) {
-        ex->ticket = ref;
-        engine_map_ticket(e, ref, ex);
-        exchange_set_state(ex, EX_QUEUED, ex->snapshot->settings.queue.max_wait_s * 1000);
-    } else {
-        fail_with_model(ex, err == CE_MODEL_UNKNOWN ? missing_model(ex) : err);
-    }
-}
-
-void exchange_granted(struct exchange *ex)
-{
-    struct ledger_grant grant;
-    enum corral_err err = ledger_take(ex->engine->house->ledger, ex->ticket, &grant);
-
-    assert(ex->state == EX_QUEUED);
-    if (err == CE_OK) {
-        use_grant(ex, &grant);
-        return;
-    }
-    engine_map_ticket(ex->engine, ex->ticket, NULL);
-    ex->ticket.generation = 0;
-    exchange_fail(ex, err == CE_NO_REPLICA ? err : CE_INTERNAL);
 }

@@ -24,8 +24,8 @@ enum {
 struct limit_state {
     struct limiter *limiter;   /* borrowed */
     struct intern *tenants;    /* borrowed */
-    bool *restored;            /* by tenant; main only */
-    pthread_mutex_t file_lock; /* the thread writes, main restores */
+    bool *restored;            /* by tenant; of who calls limit_state_restore */
+    pthread_mutex_t file_lock; /* the thread writes, main or its helper restores */
     struct state_file *file;   /* owned; under file_lock */
     /* the thread's, and main's while there is no thread */
     struct state_row *rows; /* owned; ROWS_MAX */

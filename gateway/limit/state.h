@@ -8,7 +8,8 @@
  * account's mutex is held over I/O or an allocation. Reservations are not kept: they end with the
  * process. Rules of seconds are not kept either.
  *
- * Called by app/, from the main thread only. The file is locked as long as it is open.
+ * Called by app/, from the main thread, or from its helper while main waits for that. The file is
+ * locked as long as it is open.
  */
 #ifndef CORRAL_LIMIT_STATE_H
 #define CORRAL_LIMIT_STATE_H

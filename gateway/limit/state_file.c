@@ -2,7 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sqlite3.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +12,7 @@
 
 #include "base/mem.h"
 #include "base/rand.h"
+#include "limit/state_guard.h"
 
 enum {
     SCHEMA_VERSION = 1,          /* another way to make keys (limiter_key) is another schema, too */
@@ -26,16 +27,12 @@ struct state_file {
     sqlite3_stmt *put;
     sqlite3_stmt *read;
     sqlite3_stmt *prune;
+    struct state_guard guard;
+    uint64_t bytes; /* its size when it was opened */
     uint64_t seed;
     int status; /* the first error of the transaction */
     char error[ERROR_BYTES];
 };
-
-static const char create_sql[] =
-    "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE counters(tenant TEXT NOT NULL, key BLOB NOT NULL CHECK(length(key) = 16),"
-    " ends_ms INTEGER NOT NULL CHECK(ends_ms >= 0), used INTEGER NOT NULL CHECK(used >= 0),"
-    " debt INTEGER NOT NULL CHECK(debt >= 0), PRIMARY KEY(tenant, key)) WITHOUT ROWID;";
 
 static enum corral_err fault_set(struct limit_state_fault *f, const char *format, ...)
     PRINTF_LIKE(2, 3);
@@ -87,7 +84,10 @@ static enum corral_err blame(struct limit_state_fault *fault, const struct state
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_ERROR: /* a table or column is missing */
+    case SQLITE_TOOBIG:
         return is_damaged(fault, f->path, sqlite3_errmsg(f->db));
+    case SQLITE_INTERRUPT:
+        return is_damaged(fault, f->path, "reading it has no end");
     default:
         return fault_set(fault, "cannot open %s: %s (%s)", f->path, sqlite3_errmsg(f->db),
                          strerror(sqlite3_system_errno(f->db)));
@@ -98,7 +98,8 @@ static enum corral_err blame(struct limit_state_fault *fault, const struct state
  * Look at the header by hand: SQLite would take any database for its own, and makes a file beside
  * it when it opens one. Header: https://sqlite.org/fileformat2.html section 1.3.
  */
-static enum corral_err check_header(int fd, const char *path, struct limit_state_fault *fault)
+static enum corral_err check_header(int fd, const char *path, uint64_t *out_bytes,
+                                    struct limit_state_fault *fault)
 {
     enum { HEADER = 100, ID_AT = 68 };
     static const unsigned char id[] = {APPLICATION_ID >> 24, APPLICATION_ID >> 16 & 0xff,
@@ -112,6 +113,13 @@ static enum corral_err check_header(int fd, const char *path, struct limit_state
     if (st.st_size == 0) {
         return CE_OK; /* made, and nothing written yet */
     }
+    if (st.st_size / (1024 * 1024) >= STATE_FILE_MAX_MIB) {
+        return fault_set(fault,
+                         "%s is larger than %d MiB; nothing was changed. Move it away: "
+                         "budgets then begin at zero",
+                         path, (int)STATE_FILE_MAX_MIB);
+    }
+    *out_bytes = (uint64_t)st.st_size;
     if (pread(fd, header, sizeof(header), 0) != HEADER ||
         memcmp(header, "SQLite format 3", sizeof("SQLite format 3")) != 0 ||
         memcmp(header + ID_AT, id, sizeof(id)) != 0) {
@@ -121,7 +129,8 @@ static enum corral_err check_header(int fd, const char *path, struct limit_state
 }
 
 /* Before SQLite has it open: to close a descriptor of a file drops all of the process's locks. */
-static enum corral_err find_or_make(const char *path, struct limit_state_fault *fault)
+static enum corral_err find_or_make(const char *path, uint64_t *out_bytes,
+                                    struct limit_state_fault *fault)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
@@ -135,7 +144,7 @@ static enum corral_err find_or_make(const char *path, struct limit_state_fault *
         return errno == ELOOP ? fault_set(fault, "%s is a symbolic link; move it away", path)
                               : fault_set(fault, "cannot open %s: %s", path, strerror(errno));
     }
-    enum corral_err err = check_header(fd, path, fault);
+    enum corral_err err = check_header(fd, path, out_bytes, fault);
 
     close(fd);
     return err;
@@ -172,6 +181,7 @@ static enum corral_err connect_and_lock(struct state_file *f, struct limit_state
         return blame(fault, f);
     }
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    state_guard_begin(&f->guard, f->db);
     if (!run(f, "PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")) {
         return blame(fault, f);
     }
@@ -189,7 +199,8 @@ static enum corral_err create(struct state_file *f, struct limit_state_fault *fa
     snprintf(sql, sizeof(sql),
              "PRAGMA application_id = %d; INSERT INTO meta VALUES('schema', %d), ('seed', %lld);",
              APPLICATION_ID, SCHEMA_VERSION, (long long)rand_u64());
-    if (run(f, "BEGIN") && run(f, create_sql) && run(f, sql) && run(f, "COMMIT")) {
+    if (run(f, "BEGIN") && run(f, state_meta_sql) && run(f, state_counters_sql) && run(f, sql) &&
+        run(f, "COMMIT")) {
         return CE_OK;
     }
     return blame(fault, f);
@@ -224,14 +235,41 @@ static enum corral_err check_content(struct state_file *f, struct limit_state_fa
     return CE_OK;
 }
 
+/* The file itself, and what a crash has left beside it. */
+static uint64_t size_of(const struct state_file *f)
+{
+    char wal[PATH_MAX];
+    struct stat st;
+    int n = snprintf(wal, sizeof(wal), "%s-wal", f->path);
+
+    if (n < 0 || (size_t)n >= sizeof(wal) || stat(wal, &st) != 0) {
+        return f->bytes;
+    }
+    return f->bytes + (uint64_t)st.st_size;
+}
+
 static enum corral_err create_or_check(struct state_file *f, struct limit_state_fault *fault)
 {
-    sqlite3_int64 tables;
+    char object[STATE_OBJECT_BYTES];
 
-    if (!ask_number(f, "SELECT count(*) FROM sqlite_schema", &tables)) {
-        return blame(fault, f);
+    switch (state_guard_look(f->db, object)) {
+    case STATE_SCHEMA_EMPTY:
+        return create(f, fault);
+    case STATE_SCHEMA_OURS:
+        state_guard_allow(&f->guard, f->db, size_of(f) + 1);
+        return check_content(f, fault);
+    case STATE_SCHEMA_PARTIAL:
+        return is_damaged(fault, f->path, "a table is missing");
+    case STATE_SCHEMA_FOREIGN:
+        return fault_set(fault,
+                         "%s holds what this corral did not make (%s); nothing was changed. Start "
+                         "the corral that wrote it, or move it and %s-wal away: budgets then begin "
+                         "at zero",
+                         f->path, object, f->path);
+    case STATE_SCHEMA_ERROR:
+        break;
     }
-    return tables == 0 ? create(f, fault) : check_content(f, fault);
+    return blame(fault, f);
 }
 
 static bool prepare(struct state_file *f, const char *sql, sqlite3_stmt **out)
@@ -256,6 +294,7 @@ static enum corral_err begin_use(struct state_file *f, struct limit_state_fault 
         return is_damaged(fault, f->path, "its seed is missing");
     }
     f->seed = (uint64_t)seed;
+    state_guard_allow(&f->guard, f->db, 0); /* the tables are ours, and checked */
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return CE_OK;
 }
@@ -269,7 +308,7 @@ enum corral_err state_file_open(const char *directory, struct limit_state_fault 
 
     f->path = xcalloc(1, room);
     snprintf(f->path, room, "%s%s", directory, name);
-    enum corral_err err = find_or_make(f->path, out_fault);
+    enum corral_err err = find_or_make(f->path, &f->bytes, out_fault);
 
     err = err == CE_OK ? connect_and_lock(f, out_fault) : err;
     err = err == CE_OK ? create_or_check(f, out_fault) : err;

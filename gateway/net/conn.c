@@ -87,14 +87,14 @@ void conn_close(struct conn *c, enum corral_err why)
     list_unlink(&c->dirty_link);
     list_unlink(&c->again_link);
     tls_conn_free(c);
-    close(c->fd);
     block_release(&c->worker->blocks, &c->in);
     block_release(&c->worker->blocks, &c->out);
     block_release(&c->worker->blocks, &c->wire);
     worker_reap(c->worker, &c->reapable, destroy_reaped);
     if (c->events != NULL) {
-        c->events->on_closed(c, why);
+        c->events->on_closed(c, why); /* may ask the kernel what became of what was sent */
     }
+    close(c->fd);
 }
 
 void conn_reset(struct conn *c)

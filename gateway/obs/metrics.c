@@ -115,9 +115,9 @@ static const struct family families[M_COUNT] = {
                        {NULL},
                        false},
     [M_RETRIES] = {"corral_upstream_retries_total",
-                   "Requests sent to another replica because the first was not reached.",
-                   {ML_NONE},
-                   {NULL},
+                   "Requests tried again because nothing had reached the replica, by what failed.",
+                   {ML_REASON},
+                   {"reason"},
                    false},
 };
 

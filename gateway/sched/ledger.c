@@ -86,67 +86,6 @@ struct tenant *ledger_tenant(struct ledger *l, uint32_t number)
     return l->tenants[number];
 }
 
-static struct ticket *ticket_at(struct ledger *l, uint32_t index)
-{
-    return &l->slabs[index / TICKETS_PER_SLAB][index % TICKETS_PER_SLAB];
-}
-
-/* The ticket a name stands for, or NULL when it is out of date. */
-static struct ticket *find_ticket(struct ledger *l, struct ticket_ref ref)
-{
-    if (ref.generation == 0 || ref.index >= l->ticket_count) {
-        return NULL;
-    }
-    struct ticket *k = ticket_at(l, ref.index);
-
-    return k->generation == ref.generation && k->state != TICKET_FREE ? k : NULL;
-}
-
-static struct ticket *new_ticket(struct ledger *l)
-{
-    uint32_t index;
-
-    if (l->free_count > 0) {
-        index = l->free_tickets[--l->free_count];
-    } else {
-        index = (uint32_t)l->ticket_count++;
-        if (index % TICKETS_PER_SLAB == 0) {
-            l->slabs = xgrow(l->slabs, l->slab_count, &l->slab_capacity, sizeof(struct ticket *));
-            l->slabs[l->slab_count++] = xcalloc(TICKETS_PER_SLAB, sizeof(struct ticket));
-        }
-    }
-    struct ticket *k = ticket_at(l, index);
-    uint32_t generation = k->generation + 1;
-
-    *k = (struct ticket){.index = index, .generation = generation == 0 ? 1 : generation};
-    list_init(&k->link);
-    return k;
-}
-
-static void free_ticket(struct ledger *l, struct ticket *k)
-{
-    k->state = TICKET_FREE;
-    l->free_tickets =
-        xgrow(l->free_tickets, l->free_count, &l->free_capacity, sizeof(*l->free_tickets));
-    l->free_tickets[l->free_count++] = k->index;
-}
-
-/* Unlock, then tell the workers: notify may lock what it likes. */
-static void unlock_and_notify(struct ledger *l)
-{
-    struct note *notes = l->notes;
-    size_t count = l->note_count;
-
-    l->notes = NULL;
-    l->note_count = 0;
-    l->note_capacity = 0;
-    pthread_mutex_unlock(&l->lock);
-    for (size_t i = 0; i < count; i++) {
-        l->notify(l->arg, notes[i].worker, notes[i].ref);
-    }
-    free(notes);
-}
-
 static void grant(struct ledger *l, struct ticket *k, struct row *r)
 {
     struct tenant *t = ledger_tenant(l, k->tenant);
@@ -160,10 +99,10 @@ static void grant(struct ledger *l, struct ticket *k, struct row *r)
     replica->in_flight++;
     r->in_flight++;
     t->running++;
-    ledger_charge_tenant(t, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+    ledger_flow_charge(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
 }
 
-/* The first ticket of the best flow that some row can take. A retry's exception is rare. */
+/* The first ticket of the best flow, if some row can take it. */
 static bool dispatch_one(struct ledger *l, struct model *m)
 {
     struct flow *f = ledger_next_flow(l, m);
@@ -172,15 +111,14 @@ static bool dispatch_one(struct ledger *l, struct model *m)
         return false;
     }
     struct ticket *k = CONTAINER_OF(f->tickets.next, struct ticket, link);
-    struct row *r = ledger_choose_row(l, m, k->except_replica);
+    struct row *r = ledger_choose_row(l, m);
 
     if (r == NULL) {
         return false;
     }
     ledger_flow_remove(l, k);
     grant(l, k, r);
-    l->notes = xgrow(l->notes, l->note_count, &l->note_capacity, sizeof(*l->notes));
-    l->notes[l->note_count++] = (struct note){k->worker, {k->index, k->generation}};
+    ledger_note(l, k);
     return true;
 }
 
@@ -191,10 +129,11 @@ void ledger_dispatch(struct ledger *l, uint32_t model)
     }
 }
 
-void ledger_set_queue(struct ledger *l, uint32_t max_waiting)
+void ledger_set_queue(struct ledger *l, uint32_t max_waiting, uint64_t grace_ms)
 {
     pthread_mutex_lock(&l->lock);
     l->max_waiting = max_waiting;
+    l->grace_ms = grace_ms;
     pthread_mutex_unlock(&l->lock);
 }
 
@@ -206,65 +145,100 @@ void ledger_set_tenant(struct ledger *l, uint32_t tenant, const struct ledger_te
     t->settings = *s;
     t->known = true;
     ledger_unpark(l, t);
-    unlock_and_notify(l);
+    ledger_unlock_and_notify(l);
 }
 
-void ledger_set_replica(struct ledger *l, uint32_t replica, bool usable,
-                        const struct ledger_row *rows, size_t count)
+void ledger_set_replica(struct ledger *l, uint32_t replica, enum ledger_replica_state state,
+                        const struct ledger_row *rows, size_t count, uint64_t now_ms)
 {
     pthread_mutex_lock(&l->lock);
-    ledger_apply_replica(l, replica, usable, rows, count);
-    unlock_and_notify(l);
+    ledger_apply_replica(l, replica, state, rows, count, now_ms);
+    ledger_unlock_and_notify(l);
 }
 
-static void forget_note(struct ledger *l, struct ticket_ref ref)
+uint64_t ledger_give_up(struct ledger *l, uint64_t now_ms)
 {
-    for (size_t i = 0; i < l->note_count; i++) {
-        if (l->notes[i].ref.index == ref.index && l->notes[i].ref.generation == ref.generation) {
-            l->notes[i] = l->notes[--l->note_count];
-            return;
-        }
+    pthread_mutex_lock(&l->lock);
+    uint64_t next = ledger_give_up_models(l, now_ms);
+
+    ledger_unlock_and_notify(l);
+    return next;
+}
+
+void ledger_wake(struct ledger *l)
+{
+    pthread_mutex_lock(&l->lock);
+    ledger_strand(l, ledger_model(l, NO_MODEL), CE_PENDING);
+    ledger_unlock_and_notify(l);
+}
+
+static struct ticket *push_new(struct ledger *l, const struct ledger_request *request)
+{
+    struct ticket *k = ledger_new_ticket(l);
+
+    k->worker = (uint16_t)request->worker;
+    k->model = request->model;
+    k->tenant = request->tenant;
+    k->flow = ledger_flow(l, request->model, request->tenant);
+    k->input_tokens = request->input_tokens;
+    k->state = TICKET_WAITING;
+    ledger_flow_push(l, k->flow, k, FLOW_BACK);
+    return k;
+}
+
+/* A ticket that waits may be one too many. */
+static enum corral_err hold_against_bounds(struct ledger *l, struct ticket *k)
+{
+    const struct tenant *t = ledger_tenant(l, k->tenant);
+    enum corral_err err = t->waiting > t->settings.max_waiting ? CE_QUEUE_TENANT_FULL
+                          : l->waiting > l->max_waiting        ? CE_QUEUE_FULL
+                                                               : CE_PENDING;
+
+    if (err != CE_PENDING) {
+        ledger_flow_remove(l, k);
+        ledger_free_ticket(l, k);
     }
+    return err;
+}
+
+/* Granted before its caller has left the ledger: taken on the spot, nobody needs telling. */
+static enum corral_err take_at_once(struct ledger *l, struct ticket *k,
+                                    struct ledger_grant *out_grant)
+{
+    ledger_forget_note(l, (struct ticket_ref){k->index, k->generation});
+    k->state = TICKET_TAKEN;
+    *out_grant = (struct ledger_grant){k->replica, k->cold};
+    return CE_OK;
 }
 
 static enum corral_err enter(struct ledger *l, const struct ledger_request *request,
                              struct ticket_ref *out, struct ledger_grant *out_grant)
 {
-    struct model *m = ledger_model(l, request->model);
-    struct tenant *t = ledger_tenant(l, request->tenant);
+    enum corral_err outlook = ledger_model_outlook(l, ledger_model(l, request->model));
 
-    if (!ledger_has_usable_row(l, m, request->except_replica)) {
-        return m->row_count == 0 ? CE_MODEL_UNKNOWN : CE_NO_REPLICA;
+    if (outlook != CE_OK && outlook != CE_PENDING) {
+        return outlook;
     }
-    struct flow *f = ledger_flow(l, request->model, request->tenant);
-    struct ticket *k = new_ticket(l);
+    struct ticket *k = push_new(l, request);
 
-    k->worker = (uint16_t)request->worker;
-    k->model = request->model;
-    k->tenant = request->tenant;
-    k->input_tokens = request->input_tokens;
-    k->except_replica = request->except_replica;
-    k->state = TICKET_WAITING;
-    ledger_flow_push(l, f, k);
     ledger_dispatch(l, request->model);
     *out = (struct ticket_ref){k->index, k->generation};
-    if (k->state == TICKET_GRANTED) {
-        forget_note(l, *out); /* taken on the spot: nobody needs telling */
-        k->state = TICKET_TAKEN;
-        *out_grant = (struct ledger_grant){k->replica, k->cold};
-        return CE_OK;
-    }
-    /* A retry goes elsewhere only if there is room elsewhere now; it never waits for that. */
-    k->except_replica = LEDGER_NO_REPLICA;
-    if (t->waiting > t->settings.max_waiting || l->waiting > l->max_waiting) {
-        enum corral_err err =
-            t->waiting > t->settings.max_waiting ? CE_QUEUE_TENANT_FULL : CE_QUEUE_FULL;
+    return k->state == TICKET_GRANTED ? take_at_once(l, k, out_grant) : hold_against_bounds(l, k);
+}
 
-        ledger_flow_remove(l, k);
-        free_ticket(l, k);
-        return err;
-    }
-    return CE_PENDING;
+enum corral_err ledger_wait(struct ledger *l, unsigned worker, uint32_t tenant,
+                            struct ticket_ref *out)
+{
+    const struct ledger_request request = {.worker = worker, .tenant = tenant, .model = NO_MODEL};
+
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = push_new(l, &request);
+
+    *out = (struct ticket_ref){k->index, k->generation};
+    enum corral_err err = hold_against_bounds(l, k);
+
+    pthread_mutex_unlock(&l->lock);
+    return err;
 }
 
 enum corral_err ledger_enter(struct ledger *l, const struct ledger_request *request,
@@ -273,7 +247,7 @@ enum corral_err ledger_enter(struct ledger *l, const struct ledger_request *requ
     pthread_mutex_lock(&l->lock);
     enum corral_err err = enter(l, request, out, out_grant);
 
-    unlock_and_notify(l);
+    ledger_unlock_and_notify(l);
     return err;
 }
 
@@ -282,15 +256,15 @@ enum corral_err ledger_take(struct ledger *l, struct ticket_ref ref, struct ledg
     enum corral_err err = CE_NOT_FOUND;
 
     pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
+    struct ticket *k = ledger_find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_GRANTED) {
         k->state = TICKET_TAKEN;
         *out_grant = (struct ledger_grant){k->replica, k->cold};
         err = CE_OK;
     } else if (k != NULL && k->state == TICKET_STRANDED) {
-        free_ticket(l, k);
-        err = CE_NO_REPLICA;
+        err = (enum corral_err)k->stranded;
+        ledger_free_ticket(l, k);
     }
     pthread_mutex_unlock(&l->lock);
     return err;
@@ -304,12 +278,11 @@ static void end_load(struct ledger *l, struct ticket *k)
     }
 }
 
-/* Give the slot of a granted or taken ticket back and let the next ones in. */
-static void give_back(struct ledger *l, struct ticket *k)
+/* Take the slot from a granted or taken ticket. */
+static void take_slot_back(struct ledger *l, struct ticket *k)
 {
     struct tenant *t = ledger_tenant(l, k->tenant);
     struct row *r = ledger_find_row(ledger_model(l, k->model), k->replica);
-    bool was_loading = k->loading;
 
     assert(r != NULL && r->in_flight > 0 && t->running > 0);
     end_load(l, k);
@@ -317,9 +290,11 @@ static void give_back(struct ledger *l, struct ticket *k)
     r->draining -= k->draining;
     ledger_replica(l, k->replica)->in_flight--;
     t->running--;
-    uint32_t model = k->model;
+}
 
-    free_ticket(l, k);
+/* A tenant has one slot less: let the next ones in. */
+static void dispatch_freed(struct ledger *l, struct tenant *t, uint32_t model, bool was_loading)
+{
     ledger_unpark(l, t);
     ledger_dispatch(l, model);
     for (uint32_t i = 0; was_loading && i < l->model_count; i++) {
@@ -327,32 +302,87 @@ static void give_back(struct ledger *l, struct ticket *k)
     }
 }
 
+static void give_back(struct ledger *l, struct ticket *k)
+{
+    struct tenant *t = ledger_tenant(l, k->tenant);
+    uint32_t model = k->model;
+    bool was_loading = k->loading;
+
+    take_slot_back(l, k);
+    ledger_free_ticket(l, k);
+    dispatch_freed(l, t, model, was_loading);
+}
+
+static enum corral_err put_back(struct ledger *l, struct ticket *k, uint64_t now_ms,
+                                struct ledger_grant *out_grant)
+{
+    bool was_loading = k->loading;
+    struct ticket_ref ref = {k->index, k->generation};
+
+    take_slot_back(l, k);
+    ledger_flow_refund(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+    ledger_lose_replica(ledger_replica(l, k->replica), now_ms);
+    k->state = TICKET_WAITING;
+    ledger_flow_push(l, k->flow, k, FLOW_FRONT);
+    dispatch_freed(l, ledger_tenant(l, k->tenant), k->model, was_loading);
+    (void)ledger_give_up_models(l, now_ms);
+    enum corral_err outlook = ledger_model_outlook(l, ledger_model(l, k->model));
+
+    if (k->state == TICKET_GRANTED) {
+        return take_at_once(l, k, out_grant);
+    }
+    if (outlook == CE_OK || outlook == CE_PENDING) {
+        return CE_PENDING;
+    }
+    if (k->state == TICKET_WAITING) {
+        ledger_flow_remove(l, k);
+    }
+    ledger_forget_note(l, ref);
+    ledger_free_ticket(l, k);
+    return outlook;
+}
+
+enum corral_err ledger_put_back(struct ledger *l, struct ticket_ref ref, uint64_t now_ms,
+                                struct ledger_grant *out_grant)
+{
+    enum corral_err err = CE_NO_REPLICA;
+
+    pthread_mutex_lock(&l->lock);
+    struct ticket *k = ledger_find_ticket(l, ref);
+
+    if (k != NULL && k->state == TICKET_TAKEN) {
+        err = put_back(l, k, now_ms, out_grant);
+    }
+    ledger_unlock_and_notify(l);
+    return err;
+}
+
 void ledger_cancel(struct ledger *l, struct ticket_ref ref)
 {
     pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
+    struct ticket *k = ledger_find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_WAITING) {
         uint32_t model = k->model;
 
         ledger_flow_remove(l, k);
-        free_ticket(l, k);
+        ledger_free_ticket(l, k);
         ledger_dispatch(l, model); /* it may have stood in the way of others */
     } else if (k != NULL && k->state == TICKET_STRANDED) {
-        free_ticket(l, k);
+        ledger_free_ticket(l, k);
     } else if (k != NULL) {
         if (k->state == TICKET_GRANTED) {
-            ledger_tenant(l, k->tenant)->credit += (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT;
+            ledger_flow_refund(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
         }
         give_back(l, k);
     }
-    unlock_and_notify(l);
+    ledger_unlock_and_notify(l);
 }
 
 void ledger_first_byte(struct ledger *l, struct ticket_ref ref)
 {
     pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
+    struct ticket *k = ledger_find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_TAKEN && k->cold) {
         struct row *r = ledger_find_row(ledger_model(l, k->model), k->replica);
@@ -364,13 +394,13 @@ void ledger_first_byte(struct ledger *l, struct ticket_ref ref)
             ledger_dispatch(l, i);
         }
     }
-    unlock_and_notify(l);
+    ledger_unlock_and_notify(l);
 }
 
 void ledger_drain(struct ledger *l, struct ticket_ref ref)
 {
     pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
+    struct ticket *k = ledger_find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_TAKEN && !k->draining) {
         k->draining = true;
@@ -382,23 +412,21 @@ void ledger_drain(struct ledger *l, struct ticket_ref ref)
 void ledger_charge(struct ledger *l, struct ticket_ref ref, uint32_t output_tokens)
 {
     pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
+    struct ticket *k = ledger_find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_TAKEN) {
         k->charged_output += output_tokens;
-        ledger_charge_tenant(ledger_tenant(l, k->tenant),
-                             (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
+        ledger_flow_charge(l, k->flow, (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
     }
     pthread_mutex_unlock(&l->lock);
 }
 
-/* Too little was charged: charge the rest. Too much: credit for what comes next. */
-static void settle(struct tenant *t, uint64_t charged, uint64_t true_units)
+static void settle(struct ledger *l, struct flow *f, uint64_t charged, uint64_t true_units)
 {
     if (true_units >= charged) {
-        ledger_charge_tenant(t, true_units - charged);
+        ledger_flow_charge(l, f, true_units - charged);
     } else {
-        t->credit += charged - true_units;
+        ledger_flow_refund(l, f, charged - true_units);
     }
 }
 
@@ -406,22 +434,20 @@ void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_toke
                     uint32_t output_tokens)
 {
     pthread_mutex_lock(&l->lock);
-    struct ticket *k = find_ticket(l, ref);
+    struct ticket *k = ledger_find_ticket(l, ref);
 
     if (k != NULL && k->state == TICKET_TAKEN) {
-        struct tenant *t = ledger_tenant(l, k->tenant);
-
         if (input_tokens != UINT32_MAX) {
-            settle(t, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT,
+            settle(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT,
                    (uint64_t)input_tokens * LEDGER_INPUT_WEIGHT);
         }
         if (output_tokens != UINT32_MAX) {
-            settle(t, (uint64_t)k->charged_output * LEDGER_OUTPUT_WEIGHT,
+            settle(l, k->flow, (uint64_t)k->charged_output * LEDGER_OUTPUT_WEIGHT,
                    (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
         }
         give_back(l, k);
     }
-    unlock_and_notify(l);
+    ledger_unlock_and_notify(l);
 }
 
 void ledger_each_row(struct ledger *l, void (*each)(void *arg, const struct ledger_row_view *row),

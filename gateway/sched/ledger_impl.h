@@ -1,141 +1,63 @@
 /**
- * The ledger's inside: shared by its three files only.
+ * The ledger's inside: shared by its own files only.
  *
- * ledger.c: the calls and the tickets. ledger_queue.c: flows and their heap. ledger_row.c: replicas
- * and the choice among rows. Everything here is guarded by ledger.lock.
+ * ledger.c: the calls. ledger_ticket.c: tickets and notes. ledger_queue.c: flows and their heap.
+ * ledger_row.c: replicas, the choice among rows, and models that are lost. All is called under
+ * ledger.lock.
  */
 #ifndef CORRAL_SCHED_LEDGER_IMPL_H
 #define CORRAL_SCHED_LEDGER_IMPL_H
 
-#include <pthread.h>
+#include "sched/ledger_parts.h"
+#include "sched/ledger_replicas.h"
+#include "sched/ledger_view.h"
 
-#include "base/list.h"
-#include "sched/ledger.h"
-
-enum ticket_state { TICKET_FREE, TICKET_WAITING, TICKET_GRANTED, TICKET_TAKEN, TICKET_STRANDED };
-
-struct row {
-    uint32_t replica;
-    uint32_t slots;
-    uint32_t in_flight;
-    uint32_t draining;
-    bool loaded;
-    bool present; /* the replica lists the model */
-};
-
-struct ticket {
-    struct list link; /* flow.tickets */
-    uint32_t index;
-    uint32_t generation;
-    uint32_t model;
-    uint32_t tenant;
-    uint32_t replica; /* GRANTED, TAKEN */
-    uint32_t input_tokens;
-    uint32_t charged_output;
-    int64_t except_replica; /* only while ledger_enter runs */
-    uint16_t worker;
-    uint8_t state;
-    bool cold;
-    bool loading; /* holds its replica's one cold load */
-    bool draining;
-};
-
-/** The queue of one tenant for one model. */
-struct flow {
-    struct list tickets;   /* ticket.link, oldest first */
-    struct list of_tenant; /* tenant.flows */
-    uint32_t tenant;
-    uint32_t model;
-    uint32_t waiting;
-    uint64_t key;      /* the tenant's virtual counter when it was put into the heap */
-    size_t heap_index; /* FLOW_NOT_IN_HEAP: parked (tenant at max_running) or empty */
-};
-
-#define FLOW_NOT_IN_HEAP SIZE_MAX
-
-struct model {
-    struct row *rows; /* owned */
-    size_t row_count;
-    size_t row_capacity;
-    struct flow **flows; /* owned; every flow this model ever had, by tenant */
-    size_t flow_count;
-    size_t flow_capacity;
-    struct flow **heap; /* owned vector; a subset of flows, least key first */
-    size_t heap_count;
-    size_t heap_capacity;
-    uint64_t floor; /* key of the flow served last: the lift of a returning tenant */
-    uint32_t waiting;
-};
-
-struct tenant {
-    struct list flows; /* flow.of_tenant */
-    struct ledger_tenant_settings settings;
-    uint64_t virtual_time; /* service units / weight, scaled by VIRTUAL_SCALE; never goes down */
-    uint64_t service;      /* units */
-    uint64_t credit;       /* units charged too much, consumed by the next charges */
-    uint32_t running;
-    uint32_t waiting;
-    bool known;
-};
-
-enum { VIRTUAL_SCALE = 1024, TICKETS_PER_SLAB = 256 };
-
-struct replica {
-    uint32_t in_flight;
-    uint32_t loading; /* cold loads under way: at most one */
-    bool usable;
-};
-
-struct ledger {
-    pthread_mutex_t lock; /* guards everything below */
-    ledger_notify *notify;
-    void *arg;
-    struct ticket **slabs; /* owned; TICKETS_PER_SLAB each, never move: links point into them */
-    size_t slab_count;
-    size_t slab_capacity;
-    size_t ticket_count;
-    uint32_t *free_tickets; /* owned stack of indices */
-    size_t free_count;
-    size_t free_capacity;
-    struct model *models; /* owned, by model number */
-    size_t model_count;
-    struct tenant **tenants; /* owned, by tenant number */
-    size_t tenant_count;
-    struct replica *replicas; /* owned, by replica number */
-    size_t replica_count;
-    uint32_t waiting;
-    uint32_t max_waiting;
-    uint32_t turn; /* breaks ties among replicas */
-    struct note {
-        unsigned worker;
-        struct ticket_ref ref;
-    } * notes; /* owned; to notify after unlock */
-    size_t note_count;
-    size_t note_capacity;
-};
+/** A fresh ticket, in no state yet. */
+struct ticket *ledger_new_ticket(struct ledger *l);
+void ledger_free_ticket(struct ledger *l, struct ticket *k);
+/** The ticket a name stands for, or NULL when it is out of date. */
+struct ticket *ledger_find_ticket(struct ledger *l, struct ticket_ref ref);
+/** The ticket's worker shall hear of it, after unlock. */
+void ledger_note(struct ledger *l, const struct ticket *k);
+void ledger_forget_note(struct ledger *l, struct ticket_ref ref);
+/** Unlock, then tell the workers: notify may lock what it likes. */
+void ledger_unlock_and_notify(struct ledger *l);
 
 struct model *ledger_model(struct ledger *l, uint32_t number);
 struct tenant *ledger_tenant(struct ledger *l, uint32_t number);
 struct replica *ledger_replica(struct ledger *l, uint32_t number);
 struct row *ledger_find_row(struct model *m, uint32_t replica);
 
-/** The row to use next, or NULL: none has room. `except` is a replica number or -1. */
-struct row *ledger_choose_row(struct ledger *l, struct model *m, int64_t except);
+/** The row to use next, or NULL: none has room. */
+struct row *ledger_choose_row(struct ledger *l, struct model *m);
 
-/** Whether any usable replica other than `except` lists the model. */
-bool ledger_has_usable_row(struct ledger *l, const struct model *m, int64_t except);
+/** What there is to hope for: CE_OK: a usable replica lists the model. CE_PENDING: one that was
+ * lost a moment ago does. CE_NO_REPLICA: it was given up. CE_MODEL_UNKNOWN: none lists it. */
+enum corral_err ledger_model_outlook(struct ledger *l, const struct model *m);
 
 /** ledger_set_replica under the lock. */
-void ledger_apply_replica(struct ledger *l, uint32_t replica, bool usable,
-                          const struct ledger_row *rows, size_t count);
+void ledger_apply_replica(struct ledger *l, uint32_t replica, enum ledger_replica_state state,
+                          const struct ledger_row *rows, size_t count, uint64_t now_ms);
+
+/** The replica cannot be reached. */
+void ledger_lose_replica(struct replica *r, uint64_t now_ms);
+
+/** ledger_give_up under the lock. */
+uint64_t ledger_give_up_models(struct ledger *l, uint64_t now_ms);
+
+/** End the wait of all who wait for the model. */
+void ledger_strand(struct ledger *l, struct model *m, enum corral_err why);
 
 struct flow *ledger_flow(struct ledger *l, uint32_t model, uint32_t tenant);
-void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k);
+enum flow_end { FLOW_BACK, FLOW_FRONT };
+void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k, enum flow_end end);
 void ledger_flow_remove(struct ledger *l, struct ticket *k);
 /** The flow to serve next, keys mended, tenants at max_running parked; NULL: none. */
 struct flow *ledger_next_flow(struct ledger *l, struct model *m);
 void ledger_unpark(struct ledger *l, struct tenant *t);
-void ledger_charge_tenant(struct tenant *t, uint64_t units);
+void ledger_flow_charge(struct ledger *l, struct flow *f, uint64_t units);
+/** Take back what was charged too much. */
+void ledger_flow_refund(struct ledger *l, struct flow *f, uint64_t units);
 
 /** Hand out as many slots of a model as there are. */
 void ledger_dispatch(struct ledger *l, uint32_t model);

@@ -86,44 +86,78 @@ struct flow *ledger_flow(struct ledger *l, uint32_t model, uint32_t tenant)
     return f;
 }
 
-static void raise_to(uint64_t *value, uint64_t at_least)
-{
-    *value = *value < at_least ? at_least : *value;
-}
+/*
+ * Counters. One for each (model, tenant): a flow's virtual time grows by what the tenant was served
+ * on that model, and goes down when a correction shows that less was served. The heap's keys are
+ * lower bounds of it: a charge leaves the key as it is until the flow comes to the top, a refund
+ * lowers both at once.
+ *
+ * A flow that could not be served for a while, because it had nothing waiting or because its tenant
+ * was at max_running, is lifted to the least counter of those that could: absence earns no credit.
+ * So the counters of two flows that can be served never differ by more than U, the dearest that all
+ * slots of the model can be at once, and over any time in which both can, their service differs by
+ * at most 2 U (Sheng et al., section 4; tests/unit/sched/test_fairness.c).
+ */
 
-/* The least counter among those waiting for this model, or of the last one served. */
-static uint64_t lift_of(struct ledger *l, struct model *m)
+/* The flow with the least counter, or NULL. Keys on the way are corrected, flows of tenants at
+ * max_running are parked. */
+static struct flow *least_flow(struct ledger *l, struct model *m)
 {
-    uint64_t least = m->floor;
+    while (m->heap_count > 0) {
+        struct flow *f = m->heap[0];
+        const struct tenant *t = ledger_tenant(l, f->tenant);
 
-    if (m->heap_count > 0) {
-        raise_to(&least, m->heap[0]->key);
+        if (t->running >= t->settings.max_running) {
+            heap_remove(m, f); /* parked until one of the tenant's requests ends */
+        } else if (f->key != f->virtual_time) {
+            f->key = f->virtual_time;
+            heap_down(m, 0, f);
+        } else {
+            return f;
+        }
     }
-    return least;
+    return NULL;
 }
 
-void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k)
+/*
+ * Put a flow that could not be served back among those that can. One that was parked goes ahead of
+ * its equals: it was its turn already, and it shall have max_running requests on their way.
+ */
+enum { BEHIND_EQUALS = 0, AHEAD_OF_EQUALS = 1 };
+
+static void lift(struct ledger *l, struct model *m, struct flow *f, uint64_t ahead)
+{
+    const struct flow *least = least_flow(l, m);
+    uint64_t at_least = least == NULL ? m->floor : least->virtual_time;
+
+    at_least -= at_least < ahead ? at_least : ahead;
+    f->virtual_time = f->virtual_time < at_least ? at_least : f->virtual_time;
+    f->key = f->virtual_time;
+    heap_push(m, f);
+}
+
+void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k, enum flow_end end)
 {
     struct model *m = ledger_model(l, f->model);
     struct tenant *t = ledger_tenant(l, f->tenant);
 
-    if (t->waiting == 0 && t->running == 0) {
-        raise_to(&t->virtual_time, lift_of(l, m));
+    if (end == FLOW_BACK) {
+        list_push_back(&f->tickets, &k->link);
+    } else {
+        list_push_front(&f->tickets, &k->link);
     }
-    list_push_back(&f->tickets, &k->link);
     f->waiting++;
     m->waiting++;
     t->waiting++;
     l->waiting++;
     if (f->heap_index == FLOW_NOT_IN_HEAP && t->running < t->settings.max_running) {
-        f->key = t->virtual_time;
-        heap_push(m, f);
+        lift(l, m, f, BEHIND_EQUALS);
     }
 }
 
 void ledger_flow_remove(struct ledger *l, struct ticket *k)
 {
-    struct flow *f = ledger_flow(l, k->model, k->tenant);
+    struct flow *f = k->flow;
 
     list_unlink(&k->link);
     f->waiting--;
@@ -137,21 +171,12 @@ void ledger_flow_remove(struct ledger *l, struct ticket *k)
 
 struct flow *ledger_next_flow(struct ledger *l, struct model *m)
 {
-    while (m->heap_count > 0) {
-        struct flow *f = m->heap[0];
-        struct tenant *t = ledger_tenant(l, f->tenant);
+    struct flow *f = least_flow(l, m);
 
-        if (t->running >= t->settings.max_running) {
-            heap_remove(m, f); /* parked until one of the tenant's requests ends */
-        } else if (f->key != t->virtual_time) {
-            f->key = t->virtual_time;
-            heap_down(m, 0, f);
-        } else {
-            m->floor = f->key;
-            return f;
-        }
+    if (f != NULL) {
+        m->floor = f->key;
     }
-    return NULL;
+    return f;
 }
 
 void ledger_unpark(struct ledger *l, struct tenant *t)
@@ -160,20 +185,38 @@ void ledger_unpark(struct ledger *l, struct tenant *t)
     {
         struct flow *f = CONTAINER_OF(link, struct flow, of_tenant);
 
-        if (f->waiting > 0 && f->heap_index == FLOW_NOT_IN_HEAP) {
-            f->key = t->virtual_time;
-            heap_push(ledger_model(l, f->model), f);
+        if (t->running < t->settings.max_running && f->waiting > 0 &&
+            f->heap_index == FLOW_NOT_IN_HEAP) {
+            lift(l, ledger_model(l, f->model), f, AHEAD_OF_EQUALS);
             ledger_dispatch(l, f->model);
         }
     }
 }
 
-void ledger_charge_tenant(struct tenant *t, uint64_t units)
+static uint64_t virtual_units(const struct tenant *t, uint64_t units)
 {
-    uint64_t paid = units < t->credit ? units : t->credit;
+    return units * VIRTUAL_SCALE / t->settings.weight;
+}
 
-    t->credit -= paid;
-    units -= paid;
-    t->service += units;
-    t->virtual_time += units * VIRTUAL_SCALE / t->settings.weight;
+void ledger_flow_charge(struct ledger *l, struct flow *f, uint64_t units)
+{
+    struct tenant *t = ledger_tenant(l, f->tenant);
+    uint64_t refunded = units < t->refunds ? units : t->refunds;
+
+    t->refunds -= refunded;
+    t->service += units - refunded;
+    f->virtual_time += virtual_units(t, units);
+}
+
+void ledger_flow_refund(struct ledger *l, struct flow *f, uint64_t units)
+{
+    struct tenant *t = ledger_tenant(l, f->tenant);
+    uint64_t back = virtual_units(t, units);
+
+    t->refunds += units;
+    f->virtual_time -= f->virtual_time < back ? f->virtual_time : back;
+    if (f->heap_index != FLOW_NOT_IN_HEAP && f->key > f->virtual_time) {
+        f->key = f->virtual_time;
+        heap_up(ledger_model(l, f->model), f->heap_index, f);
+    }
 }

@@ -13,26 +13,35 @@ struct row *ledger_find_row(struct model *m, uint32_t replica)
     return NULL;
 }
 
-bool ledger_has_usable_row(struct ledger *l, const struct model *m, int64_t except)
+/* A row's replica is not there, but was a moment ago, and the row will do once it is back. */
+static bool is_lost(struct ledger *l, const struct row *r)
 {
+    return r->departed || (r->present && !ledger_replica(l, r->replica)->usable);
+}
+
+enum corral_err ledger_model_outlook(struct ledger *l, const struct model *m)
+{
+    enum corral_err err = CE_MODEL_UNKNOWN;
+
     for (size_t i = 0; i < m->row_count; i++) {
         const struct row *r = &m->rows[i];
 
-        if (r->present && r->slots > 0 && ledger_replica(l, r->replica)->usable &&
-            (int64_t)r->replica != except) {
-            return true;
+        if (r->present && r->slots > 0 && ledger_replica(l, r->replica)->usable) {
+            return CE_OK;
+        }
+        if (is_lost(l, r)) {
+            err = m->given_up ? CE_NO_REPLICA : CE_PENDING;
         }
     }
-    return false;
+    return err;
 }
 
 /* A row that could take one more now. A cold one needs its replica free of other loads. */
-static bool has_room(struct ledger *l, const struct row *r, int64_t except)
+static bool has_room(struct ledger *l, const struct row *r)
 {
     const struct replica *replica = ledger_replica(l, r->replica);
 
     return r->present && replica->usable && r->in_flight < r->slots &&
-           (int64_t)r->replica != except &&
            (r->loaded || r->in_flight > 0 || replica->loading == 0);
 }
 
@@ -44,7 +53,7 @@ static bool better(struct ledger *l, const struct row *a, const struct row *b)
     return ledger_replica(l, a->replica)->in_flight < ledger_replica(l, b->replica)->in_flight;
 }
 
-struct row *ledger_choose_row(struct ledger *l, struct model *m, int64_t except)
+struct row *ledger_choose_row(struct ledger *l, struct model *m)
 {
     struct row *best = NULL;
 
@@ -56,7 +65,7 @@ struct row *ledger_choose_row(struct ledger *l, struct model *m, int64_t except)
     for (size_t i = 0; i < m->row_count; i++) {
         struct row *r = &m->rows[(first + i) % m->row_count];
 
-        if (has_room(l, r, except) && (best == NULL || better(l, r, best))) {
+        if (has_room(l, r) && (best == NULL || better(l, r, best))) {
             best = r;
         }
     }
@@ -78,44 +87,112 @@ static struct row *get_row(struct model *m, uint32_t replica)
     return r;
 }
 
-/* Requests that no replica can serve any more hear of it now, not at their deadline. */
-static void strand_waiting(struct ledger *l, struct model *m)
+void ledger_strand(struct ledger *l, struct model *m, enum corral_err why)
 {
-    for (size_t i = 0; i < m->flow_count; i++) {
+    for (size_t i = 0; m->waiting > 0 && i < m->flow_count; i++) {
         while (m->flows[i]->waiting > 0) {
             struct ticket *k = CONTAINER_OF(m->flows[i]->tickets.next, struct ticket, link);
 
             ledger_flow_remove(l, k);
             k->state = TICKET_STRANDED;
-            l->notes = xgrow(l->notes, l->note_count, &l->note_capacity, sizeof(*l->notes));
-            l->notes[l->note_count++] = (struct note){k->worker, {k->index, k->generation}};
+            k->stranded = (uint8_t)why;
+            ledger_note(l, k);
         }
     }
 }
 
-void ledger_apply_replica(struct ledger *l, uint32_t replica, bool usable,
-                          const struct ledger_row *rows, size_t count)
+/* When the model shall be given up: the grace after the loss of the last replica that lists it. */
+static uint64_t give_up_ms(struct ledger *l, const struct model *m)
 {
-    ledger_replica(l, replica)->usable = usable;
+    uint64_t lost_ms = 0;
+
+    for (size_t i = 0; i < m->row_count; i++) {
+        const struct replica *replica = ledger_replica(l, m->rows[i].replica);
+
+        if (is_lost(l, &m->rows[i]) && replica->lost_ms > lost_ms) {
+            lost_ms = replica->lost_ms;
+        }
+    }
+    return lost_ms + l->grace_ms;
+}
+
+static void give_up(struct ledger *l, struct model *m)
+{
+    m->given_up = true;
+    for (size_t i = 0; i < m->row_count; i++) {
+        m->rows[i].departed = false;
+    }
+    ledger_strand(l, m, CE_NO_REPLICA);
+}
+
+uint64_t ledger_give_up_models(struct ledger *l, uint64_t now_ms)
+{
+    uint64_t next = LEDGER_NEVER;
+
+    for (size_t i = 0; i < l->model_count; i++) {
+        struct model *m = &l->models[i];
+
+        if (ledger_model_outlook(l, m) != CE_PENDING) {
+            continue;
+        }
+        uint64_t at_ms = give_up_ms(l, m);
+
+        if (at_ms <= now_ms) {
+            give_up(l, m);
+        } else if (at_ms - now_ms < next) {
+            next = at_ms - now_ms;
+        }
+    }
+    return next;
+}
+
+void ledger_lose_replica(struct replica *r, uint64_t now_ms)
+{
+    if (r->usable) {
+        r->usable = false;
+        r->lost_ms = now_ms;
+    }
+}
+
+static void replace_rows(struct ledger *l, uint32_t replica, enum ledger_replica_state state,
+                         const struct ledger_row *rows, size_t count)
+{
     for (size_t i = 0; i < l->model_count; i++) {
         struct row *r = ledger_find_row(&l->models[i], replica);
 
         if (r != NULL) {
+            r->departed = state == LEDGER_GONE && (r->departed || r->present);
             r->present = false;
         }
     }
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; state != LEDGER_GONE && i < count; i++) {
         struct row *r = get_row(ledger_model(l, rows[i].model), replica);
 
         r->present = true;
         r->slots = rows[i].slots;
         r->loaded = rows[i].loaded;
     }
-    for (uint32_t i = 0; i < l->model_count; i++) {
-        if (l->models[i].waiting > 0 &&
-            !ledger_has_usable_row(l, &l->models[i], LEDGER_NO_REPLICA)) {
-            strand_waiting(l, &l->models[i]);
-        }
-        ledger_dispatch(l, i);
+}
+
+void ledger_apply_replica(struct ledger *l, uint32_t replica, enum ledger_replica_state state,
+                          const struct ledger_row *rows, size_t count, uint64_t now_ms)
+{
+    if (state == LEDGER_USABLE) {
+        ledger_replica(l, replica)->usable = true;
+    } else {
+        ledger_lose_replica(ledger_replica(l, replica), now_ms);
     }
+    replace_rows(l, replica, state, rows, count);
+    for (uint32_t i = 0; i < l->model_count; i++) {
+        struct model *m = &l->models[i];
+        enum corral_err outlook = i == NO_MODEL ? CE_PENDING : ledger_model_outlook(l, m);
+
+        if (outlook == CE_OK) {
+            m->given_up = false;
+            ledger_dispatch(l, i);
+        } else if (outlook == CE_MODEL_UNKNOWN) {
+            ledger_strand(l, m, CE_PENDING); /* whether it is unknown or late, the caller knows */
+        }
+    }
+    (void)ledger_give_up_models(l, now_ms);
 }

@@ -3,7 +3,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
+#include "upstream/receipt.h"
 
 enum link_state { LINK_IDLE, LINK_HEAD, LINK_BODY };
 
@@ -20,6 +22,8 @@ struct call {
     const struct call_events *events; /* NULL: none runs */
     void *owner;
     bool request_done;
+    bool answered; /* some byte came back */
+    uint8_t staleness;
 };
 
 /* A connection to a replica, idle in the pool or carrying a call. */
@@ -33,10 +37,14 @@ struct link {
     struct h1_scan scan;
     struct h1_chunked chunked;
     uint64_t body_left;
-    uint64_t sent_before; /* conn.bytes_out when the call began */
+    uint64_t sent_before;       /* conn.bytes_out when the call began */
+    uint64_t bytes_in;          /* consumed of this connection, over all calls */
+    struct receipt_mark before; /* of TLS, when it became idle */
+    uint64_t began_us;
     unsigned interim;
     enum link_state state;
     enum http_framing framing;
+    bool kept; /* from an earlier call */
     bool reusable;
     uint8_t body_reads; /* of this answer, modulo 256 */
 };
@@ -47,26 +55,26 @@ struct pool {
     struct list idle;    /* link.of_pool, most recent first */
     struct list busy;    /* link.of_pool */
     size_t idle_count;
-    uint64_t connect_timeout_ms;
+    struct pool_times times;
 };
 
 static const struct conn_events link_events;
 
-struct pool *pool_create(struct worker *w, uint64_t connect_timeout_ms)
+struct pool *pool_create(struct worker *w, struct pool_times times)
 {
     struct pool *p = xcalloc(1, sizeof(*p));
 
     p->worker = w;
-    p->connect_timeout_ms = connect_timeout_ms;
+    p->times = times;
     list_init(&p->targets);
     list_init(&p->idle);
     list_init(&p->busy);
     return p;
 }
 
-void pool_set_connect_timeout(struct pool *p, uint64_t connect_timeout_ms)
+void pool_set_times(struct pool *p, struct pool_times times)
 {
-    p->connect_timeout_ms = connect_timeout_ms;
+    p->times = times;
 }
 
 static struct link *link_of(const struct call *c)
@@ -179,7 +187,7 @@ static struct link *open_link(struct pool *p, const struct replica *r)
     k->target = target_ref(p, r);
     list_init(&k->of_pool);
     deadline_init(&k->idle_deadline, on_idle_deadline);
-    k->conn = conn_connect(p->worker, &k->target->address, k->target->tls, p->connect_timeout_ms,
+    k->conn = conn_connect(p->worker, &k->target->address, k->target->tls, p->times.connect_ms,
                            &link_events, k);
     if (k->conn == NULL) {
         link_free(k);
@@ -188,10 +196,10 @@ static struct link *open_link(struct pool *p, const struct replica *r)
     return k;
 }
 
-struct call *call_start(struct pool *p, const struct replica *r, const struct call_events *events,
-                        void *owner)
+struct call *call_start(struct pool *p, const struct replica *r, enum call_origin origin,
+                        const struct call_events *events, void *owner)
 {
-    struct link *k = take_idle(p, r);
+    struct link *k = origin == CALL_KEPT ? take_idle(p, r) : NULL;
 
     if (k == NULL) {
         k = open_link(p, r);
@@ -204,6 +212,7 @@ struct call *call_start(struct pool *p, const struct replica *r, const struct ca
     k->scan = (struct h1_scan){0};
     k->interim = 0;
     k->body_reads = 0;
+    k->began_us = p->worker->now_us;
     k->sent_before = k->conn->bytes_out;
     list_push_back(&p->busy, &k->of_pool);
     return &k->call;
@@ -259,6 +268,11 @@ bool call_sent_anything(const struct call *c)
     return link_of(c)->conn->bytes_out > link_of(c)->sent_before;
 }
 
+enum call_staleness call_staleness(const struct call *c)
+{
+    return c->staleness;
+}
+
 void call_pause(struct call *c)
 {
     conn_pause_read(link_of(c)->conn);
@@ -295,7 +309,7 @@ static void finish(struct link *k, bool clean)
 {
     struct pool *p = k->pool;
     bool keep = clean && k->reusable && k->call.request_done && conn_pending(k->conn) == 0 &&
-                p->idle_count < POOL_MAX_IDLE;
+                p->idle_count < POOL_MAX_IDLE && p->times.idle_ms > 0;
 
     set_apart(k);
     k->call.events->on_end(&k->call);
@@ -304,10 +318,14 @@ static void finish(struct link *k, bool clean)
         link_destroy(k);
         return;
     }
+    k->kept = true;
+    if (k->target->tls != NULL) {
+        k->before = receipt_mark_now(k->conn->fd);
+    }
     conn_resume_read(k->conn);
     list_push_front(&p->idle, &k->of_pool);
     p->idle_count++;
-    deadline_set(&p->worker->wheel, &k->idle_deadline, p->worker->now_ms, POOL_IDLE_MS);
+    deadline_set(&p->worker->wheel, &k->idle_deadline, p->worker->now_ms, p->times.idle_ms);
 }
 
 static enum corral_err judge_head(const struct http_response_head *head)
@@ -402,15 +420,10 @@ static void note_body_read(struct link *k)
 
 /* The owner may drop the call in any callback: then the conn is closed and its owner pointer gone.
  */
-static size_t on_link_data(struct conn *conn, struct slice bytes)
+static size_t take_answer(struct link *k, struct conn *conn, struct slice bytes)
 {
-    struct link *k = conn->owner;
     struct slice rest = bytes;
 
-    if (!is_busy(k)) {
-        link_destroy(k); /* bytes on an idle connection: nobody asked for them */
-        return bytes.len;
-    }
     while (k->state == LINK_HEAD) {
         if (!take_head(k, &rest)) {
             return conn->state == CONN_CLOSED ? bytes.len : bytes.len - rest.len;
@@ -444,6 +457,41 @@ static size_t on_link_data(struct conn *conn, struct slice bytes)
     return bytes.len;
 }
 
+static size_t on_link_data(struct conn *conn, struct slice bytes)
+{
+    struct link *k = conn->owner;
+
+    if (!is_busy(k)) {
+        link_destroy(k); /* bytes on an idle connection: nobody asked for them */
+        return bytes.len;
+    }
+    k->call.answered = true;
+    size_t used = take_answer(k, conn, bytes);
+
+    if (conn->state != CONN_CLOSED) { /* else the link is gone */
+        k->bytes_in += used;
+    }
+    return used;
+}
+
+/* The connection has ended under a call; its descriptor is still open. */
+static void note_staleness(struct link *k)
+{
+    size_t farewell = RECEIPT_TLS_FAREWELL_BYTES;
+
+    if (!k->kept || k->call.answered) {
+        return;
+    }
+    if (k->target->tls == NULL) { /* what it has carried is known here: the SYN, and all bytes */
+        k->before = (struct receipt_mark){k->sent_before + 1, k->bytes_in};
+        farewell = RECEIPT_PLAIN_FAREWELL_BYTES;
+    }
+    bool none = !call_sent_anything(&k->call) ||
+                receipt_is_none(k->conn->fd, k->before, clock_mono_us() - k->began_us, farewell);
+
+    k->call.staleness = none ? CALL_STALE : CALL_MAYBE_STALE;
+}
+
 static void on_link_eof(struct conn *conn)
 {
     struct link *k = conn->owner;
@@ -452,6 +500,7 @@ static void on_link_eof(struct conn *conn)
         link_destroy(k);
         return;
     }
+    note_staleness(k);
     fail(k, k->state == LINK_HEAD ? CE_UPSTREAM_CLOSED : CE_UPSTREAM_CUT);
 }
 
@@ -485,6 +534,7 @@ static void on_link_closed(struct conn *conn, enum corral_err why)
     if (is_busy(k)) {
         enum corral_err fault = link_fault(k, why);
 
+        note_staleness(k);
         set_apart(k);
         k->call.events->on_fail(&k->call, fault);
     } else if (!list_empty(&k->of_pool)) {

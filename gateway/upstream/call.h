@@ -18,7 +18,7 @@
 #include "net/conn.h"
 #include "upstream/replica.h"
 
-enum { CALL_MAX_INTERIM = 8, POOL_MAX_IDLE = 64, POOL_IDLE_MS = 60 * 1000 };
+enum { CALL_MAX_INTERIM = 8, POOL_MAX_IDLE = 64 };
 
 struct call;
 
@@ -40,17 +40,28 @@ struct call_events {
 
 struct pool;
 
+struct pool_times {
+    uint64_t connect_ms;
+    uint64_t idle_ms; /* how long a connection is kept without a call; 0: it is not */
+};
+
 /** Idle connections of one worker to all replicas. */
-struct pool *pool_create(struct worker *w, uint64_t connect_timeout_ms);
+struct pool *pool_create(struct worker *w, struct pool_times times);
 void pool_destroy(struct pool *p);
-void pool_set_connect_timeout(struct pool *p, uint64_t connect_timeout_ms);
+/** For connections that are opened or become idle from now on. */
+void pool_set_times(struct pool *p, struct pool_times times);
+
+enum call_origin {
+    CALL_KEPT,  /* on a connection that was kept, if there is one */
+    CALL_FRESH, /* on a new one */
+};
 
 /**
  * Begin a call. NULL when no connection could be begun (descriptors, unreachable at once).
  * `owner` is what call_owner gives back.
  */
-struct call *call_start(struct pool *p, const struct replica *r, const struct call_events *events,
-                        void *owner);
+struct call *call_start(struct pool *p, const struct replica *r, enum call_origin origin,
+                        const struct call_events *events, void *owner);
 void *call_owner(const struct call *c);
 
 /** Whether the request can go now, on a connection of the pool. Else on_open or on_fail follows;
@@ -80,6 +91,13 @@ const char *call_fault(const struct call *c);
 
 /** Whether any byte of the request may have reached the replica. */
 bool call_sent_anything(const struct call *c);
+
+/**
+ * In on_fail: the connection was kept from an earlier call and closed before any byte of an answer.
+ * CALL_STALE: and nothing of the request was received, it may be sent again (upstream/receipt.h).
+ */
+enum call_staleness { CALL_NOT_STALE, CALL_MAYBE_STALE, CALL_STALE };
+enum call_staleness call_staleness(const struct call *c);
 
 void call_pause(struct call *c);
 void call_resume(struct call *c);

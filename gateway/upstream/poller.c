@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
 #include "upstream/call.h"
@@ -46,9 +47,10 @@ struct poller {
     struct list endpoints;  /* endpoint.of_poller */
     struct source *sources; /* owned */
     size_t source_count;
+    uint64_t had_some_ms; /* when there last was an endpoint, or when this began */
 };
 
-static void start_poll(struct endpoint *e);
+static void start_poll(struct endpoint *e, enum call_origin origin);
 
 static void publish(struct poller *p)
 {
@@ -59,6 +61,11 @@ static void publish(struct poller *p)
     }
     struct replica_view *v = replica_view_create(count);
     size_t i = 0;
+
+    if (count > 0) {
+        p->had_some_ms = p->worker->now_ms;
+    }
+    v->empty_since_ms = p->had_some_ms;
 
     for (struct list *at = p->endpoints.next; at != &p->endpoints; at = at->next) {
         const struct endpoint *e = CONTAINER_OF(at, struct endpoint, of_poller);
@@ -105,8 +112,18 @@ static void poll_over(struct endpoint *e)
     e->call = NULL;
     deadline_cancel(&e->timeout);
     buf_finish(&e->body);
-    schedule(e, e->suspected ? 0 : POLL_PS_MS);
+    schedule(e, e->suspected ? 0 : e->state.usable ? POLL_PS_MS : POLL_LOST_MS);
     e->suspected = false;
+}
+
+/* What was loaded is not any more, if it was restarted: that is asked before it is usable again. */
+static void lose(struct endpoint *e)
+{
+    e->state.usable = false;
+    e->state.lost_ms = e->poller->worker->now_ms;
+    replica_catalog_unref(e->state.ps);
+    e->state.ps = NULL;
+    e->hash[CATALOG_PS] = 0;
 }
 
 static void poll_failed_for(struct endpoint *e, enum corral_err why, const char *detail)
@@ -116,7 +133,7 @@ static void poll_failed_for(struct endpoint *e, enum corral_err why, const char 
 
     e->failures = refused ? POLL_FAILURES_MAX : e->failures + 1;
     if (e->failures >= POLL_FAILURES_MAX && e->state.usable) {
-        e->state.usable = false;
+        lose(e);
         e->tags_at_ms = 0;
         log_replica(e, LOG_WARN, "replica.down", err_reason(why), detail);
         announce(e);
@@ -205,9 +222,18 @@ static void on_poll_end(struct call *c)
     }
 }
 
+/* A kept connection that has grown old says nothing about the replica: it is asked on another. */
 static void on_poll_fail(struct call *c, enum corral_err why)
 {
-    poll_failed_for(call_owner(c), why, call_fault(c));
+    struct endpoint *e = call_owner(c);
+
+    if (call_staleness(c) == CALL_NOT_STALE) {
+        poll_failed_for(e, why, call_fault(c));
+        return;
+    }
+    deadline_cancel(&e->timeout);
+    buf_finish(&e->body);
+    start_poll(e, CALL_FRESH);
 }
 
 static const struct call_events poll_events = {
@@ -225,7 +251,7 @@ static void on_poll_timeout(struct deadline *d)
     poll_failed(e, CE_UPSTREAM_FIRST_BYTE);
 }
 
-static void start_poll(struct endpoint *e)
+static void start_poll(struct endpoint *e, enum call_origin origin)
 {
     uint64_t now_ms = e->poller->worker->now_ms;
     struct buf head = buf_make(1024);
@@ -233,7 +259,7 @@ static void start_poll(struct endpoint *e)
     e->kind =
         e->tags_at_ms == 0 || now_ms - e->tags_at_ms >= POLL_TAGS_MS ? CATALOG_TAGS : CATALOG_PS;
     e->body = buf_make(CATALOG_BYTES_MAX);
-    e->call = call_start(e->poller->pool, &e->state, &poll_events, e);
+    e->call = call_start(e->poller->pool, &e->state, origin, &poll_events, e);
     if (e->call == NULL) {
         poll_failed(e, CE_UPSTREAM_CONNECT);
         return;
@@ -256,7 +282,7 @@ static void start_poll(struct endpoint *e)
 
 static void on_next_poll(struct deadline *d)
 {
-    start_poll(CONTAINER_OF(d, struct endpoint, next_poll));
+    start_poll(CONTAINER_OF(d, struct endpoint, next_poll), CALL_KEPT);
 }
 
 static struct endpoint *find_endpoint(struct poller *p, const struct net_address *a)
@@ -296,6 +322,7 @@ static void add_endpoint(struct poller *p, uint32_t source, const struct net_add
         e = xcalloc(1, sizeof(*e));
         e->poller = p;
         e->state.address = *a;
+        e->state.lost_ms = p->worker->now_ms;
         net_address_format(a, label);
         e->state.id = intern_add(p->ids, slice_str(label));
         deadline_init(&e->next_poll, on_next_poll);
@@ -466,7 +493,7 @@ void poller_configure(struct poller *p, const struct replica_settings *settings,
 static void suspect_endpoint(struct endpoint *e, bool unreachable)
 {
     if (unreachable && e->state.usable) {
-        e->state.usable = false;
+        lose(e);
         log_replica(e, LOG_WARN, "replica.down", err_reason(CE_UPSTREAM_CONNECT), NULL);
         announce(e);
     }
@@ -504,7 +531,7 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
                              struct intern *ids, struct log_source *log, uint32_t resolve_mail,
                              const struct poller_hooks *hooks)
 {
-    enum { CONNECT_TIMEOUT_MS = 2000 };
+    const struct pool_times times = {.connect_ms = 2000, .idle_ms = 60 * 1000};
     struct poller *p = xcalloc(1, sizeof(*p));
 
     p->worker = main_worker;
@@ -513,7 +540,8 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
     p->log = log;
     p->resolve_mail = resolve_mail;
     p->hooks = *hooks;
-    p->pool = pool_create(main_worker, CONNECT_TIMEOUT_MS);
+    p->had_some_ms = clock_mono_ms();
+    p->pool = pool_create(main_worker, times);
     list_init(&p->endpoints);
     return p;
 }

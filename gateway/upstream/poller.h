@@ -17,6 +17,7 @@
 
 enum {
     POLL_PS_MS = 1000,
+    POLL_LOST_MS = 500, /* of one that does not answer: its return is waited for */
     POLL_TAGS_MS = 10 * 1000,
     POLL_RESOLVE_MS = 30 * 1000,
     POLL_TIMEOUT_MS = 5000,

@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "base/mem.h"
 
 struct replica_catalog *replica_catalog_create(struct catalog *catalog)
@@ -70,6 +71,7 @@ void replica_board_init(struct replica_board *b)
     b->view = replica_view_create(0);
     b->view->tags = catalog_merge(CATALOG_TAGS, NULL, 0);
     b->view->ps = catalog_merge(CATALOG_PS, NULL, 0);
+    b->view->empty_since_ms = clock_mono_ms();
 }
 
 void replica_board_finish(struct replica_board *b)

@@ -45,6 +45,7 @@ struct replica {
     struct tls_client *tls;        /* counted; NULL: plain */
     char host[REPLICA_HOST_BYTES]; /* Host field: configured authority; "localhost:…" on loopback */
     bool usable;
+    uint64_t lost_ms;             /* monotonic: when it ceased to be usable, or was configured */
     struct replica_catalog *tags; /* counted; may be NULL */
     struct replica_catalog *ps;   /* counted; may be NULL */
 };
@@ -55,6 +56,7 @@ struct replica_view {
     struct catalog_merged *ps;   /* owned; the same */
     bool any_tags;               /* a usable replica has told its models */
     bool any_ps;
+    uint64_t empty_since_ms; /* monotonic; only of a view without replicas */
     size_t count;
     struct replica replicas[];
 };

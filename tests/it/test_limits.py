@@ -1,6 +1,7 @@
 """How much: requests and tokens in windows, budgets, and what an answer tells of them (F08, F19)."""
 
 import json
+import sqlite3
 import time
 
 import jwt
@@ -549,6 +550,33 @@ def test_a_damaged_file_is_not_touched(stable, tmp_path, content):
     corral.exit_expected = 1
     assert corral.wait_exit() == 1
     assert str(state / "limits.db") in corral.text()
+    assert (state / "limits.db").read_bytes() == content
+
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT "
+
+
+@pytest.mark.parametrize("sql", [
+    "DROP TABLE meta; CREATE VIEW meta(name, value) AS " + ENDLESS +
+    "CASE WHEN i < 0 THEN 'schema' END, i FROM n",
+    "DROP TABLE counters; CREATE VIEW counters(tenant, key, ends_ms, used, debt) AS " + ENDLESS +
+    "'acme', zeroblob(16), i, i, i FROM n",
+    "CREATE TRIGGER t INSERT ON counters BEGIN DELETE FROM counters; END"])
+def test_a_file_that_somebody_wrote_to_is_refused_soon(stable, tmp_path, sql):
+    """What stands in a database is run by the first question: nothing foreign may stand there."""
+    state = tmp_path / "state"
+    state.mkdir()
+    corral, sim = limited(stable, DAILY, state_dir=str(state))
+    assert corral.post("/api/chat", chat()).status == 200
+    assert corral.stop() == 0
+    with sqlite3.connect(state / "limits.db") as db:
+        db.executescript(sql)
+    db.close()
+    content = (state / "limits.db").read_bytes()
+    again = stable.corral(sim, wait=False, state_dir=str(state), tenants={"acme": {"limits": [DAILY]}})
+    again.exit_expected = 1
+    assert again.wait_exit(5) == 1
+    assert "did not make" in again.text() and str(state / "limits.db") in again.text()
     assert (state / "limits.db").read_bytes() == content
 
 

@@ -139,7 +139,8 @@ def h1_refused(path):
 
 def test_replicas_by_a_path(stable, sim, make_config, tmp_path):
     relay = Relay(sim.address, str(tmp_path / "ollama.sock"))
-    corral = stable.serve(make_config([], replicas=[{"url": "unix:%s" % relay.path, "slots": 4}]))
+    corral = stable.serve(make_config([], replicas=[{"url": "unix:%s" % relay.path, "slots": 4}],
+                                      queue={"replica_grace_s": 0}))
     answer = corral.post("/api/chat", chat(tokens=20))
     assert (answer.status, answer.end, len(answer.lines)) == (200, "whole", 21)
     line = corral.access(answer.field("X-Request-Id"))

@@ -235,7 +235,7 @@ def test_s366_a_start_without_a_network(stable, make_config):
     sim = stable.sim("--tokens-per-s", "0")
     port = sim.port
     sim.kill()
-    config = make_config([sim])
+    config = make_config([sim], queue={"replica_grace_s": 0})
     config["replicas"].append({"url": "http://no-such-host.invalid:11434"})
     corral = stable.serve(config, wait=False)
     wait_for(lambda: corral.process.poll() is None and "listening" in corral.text() or

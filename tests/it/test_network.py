@@ -41,7 +41,7 @@ def test_s337_a_filtered_replica(stable):
 def test_s337_every_replica_filtered(stable):
     sim = stable.sim("--tokens-per-s", "0").warm()
     door = FaultProxy(sim.address)
-    corral = stable.corral(door, timeouts={"connect_ms": 300})
+    corral = stable.corral(door, timeouts={"connect_ms": 300}, queue={"replica_grace_s": 0})
     assert corral.post("/api/chat", chat()).status == 200
     pull_the_cable(door.sock)
     door.cut()

@@ -34,7 +34,7 @@ def error_in(answer, path):
 @pytest.mark.parametrize("path", DIALECTS)
 def test_a_killed_server_is_a_visible_cut(stable, path):
     sim = stable.sim("--tokens-per-s", "50").warm()
-    corral = stable.corral(sim)
+    corral = stable.corral(sim, queue={"replica_grace_s": 0})
     with corral.client() as client:
         client.send(h1.post(path, streaming(path), corral.key()))
         head = client.until(b"\r\n\r\n")
@@ -207,7 +207,7 @@ def test_odd_but_right_streams_pass(stable):
 def test_a_second_try_that_finds_nobody_has_not_waited(stable):
     """The first grant is void: no time since a later start may be told (it would be below nothing)."""
     one, two = (stable.sim("--tokens-per-s", "0").warm() for _ in range(2))
-    corral = stable.corral(one, two)
+    corral = stable.corral(one, two, queue={"replica_grace_s": 0})
     two.kill()
     wait_for(lambda: corral.logged("replica.down"), 10, "one replica gone")
     one.kill()
@@ -247,7 +247,7 @@ def test_nothing_is_sent_twice(stable):
 
 def test_all_replicas_down(stable):
     sims = [stable.sim("--tokens-per-s", "0").warm() for _ in range(2)]
-    corral = stable.corral(*sims)
+    corral = stable.corral(*sims, queue={"replica_grace_s": 0})
     for sim in sims:
         sim.kill()
     wait_for(lambda: h1.ask(corral.health, h1.get("/readyz")).status == 503, 5, "not ready")
@@ -267,7 +267,7 @@ def test_all_replicas_down(stable):
 
 def test_waiters_are_told_when_the_last_replica_dies(stable):
     sim = stable.sim("--tokens-per-s", "20").warm()
-    corral = stable.corral(sim)
+    corral = stable.corral(sim, queue={"replica_grace_s": 0})
     with corral.open_chat(tokens=500) as running:
         running.until(b'"done":false')
         with corral.open_chat() as waiting:

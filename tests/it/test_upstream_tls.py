@@ -57,6 +57,7 @@ def relay(sim, herd):
 def config_of(make_config, herd, relay, host="127.0.0.1", slots=8, tls=(), **more):
     settings = {"ca_file": herd.root.chain}
     settings.update(dict(tls))
+    more.setdefault("queue", {"replica_grace_s": 0})
     return make_config([], replicas=[{"url": "https://%s:%d" % (host, relay.port), "slots": slots,
                                       "tls": {k: v for k, v in settings.items() if v}}], **more)
 

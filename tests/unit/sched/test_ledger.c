@@ -1,7 +1,8 @@
 #include <pthread.h>
 
 #include "base/rand.h"
-#include "sched/ledger.h"
+#include "sched/ledger_replicas.h"
+#include "sched/ledger_view.h"
 #include "unit.h"
 
 #include "base/slice.h"
@@ -23,14 +24,13 @@ static struct ledger *make(uint32_t slots, bool loaded)
     const struct ledger_row row = {.model = 1, .slots = slots, .loaded = loaded};
 
     note_count = 0;
-    ledger_set_replica(l, 1, true, &row, 1);
+    ledger_set_replica(l, 1, LEDGER_USABLE, &row, 1, 0);
     return l;
 }
 
 static struct ledger_request ask(uint32_t tenant)
 {
-    return (struct ledger_request){
-        .tenant = tenant, .model = 1, .input_tokens = 10, .except_replica = LEDGER_NO_REPLICA};
+    return (struct ledger_request){.tenant = tenant, .model = 1, .input_tokens = 10};
 }
 
 static enum corral_err enter(struct ledger *l, uint32_t tenant, struct ticket_ref *out)
@@ -92,7 +92,7 @@ START_TEST(bounds_refuse)
     struct ticket_ref t;
 
     ledger_set_tenant(l, 1, &narrow);
-    ledger_set_queue(l, 2);
+    ledger_set_queue(l, 2, 0);
     ck_assert_int_eq(enter(l, 1, &t), CE_OK);
     ck_assert_int_eq(enter(l, 1, &t), CE_PENDING);
     ck_assert_int_eq(enter(l, 1, &t), CE_QUEUE_TENANT_FULL);
@@ -132,7 +132,7 @@ START_TEST(one_cold_load_a_replica)
     struct ticket_ref b;
 
     note_count = 0;
-    ledger_set_replica(l, 1, true, rows, 2);
+    ledger_set_replica(l, 1, LEDGER_USABLE, rows, 2, 0);
     ck_assert_int_eq(ledger_enter(l, &request, &a, &grant), CE_OK);
     ck_assert(grant.cold);
     request.model = 2;
@@ -154,9 +154,9 @@ START_TEST(loaded_replicas_come_first_then_the_idlest)
     struct ticket_ref t;
 
     note_count = 0;
-    ledger_set_replica(l, 1, true, &cold, 1);
-    ledger_set_replica(l, 2, true, &warm, 1);
-    ledger_set_replica(l, 3, true, &warm, 1);
+    ledger_set_replica(l, 1, LEDGER_USABLE, &cold, 1, 0);
+    ledger_set_replica(l, 2, LEDGER_USABLE, &warm, 1, 0);
+    ledger_set_replica(l, 3, LEDGER_USABLE, &warm, 1, 0);
     uint32_t first;
 
     ck_assert_int_eq(ledger_enter(l, &request, &t, &grant), CE_OK);
@@ -173,16 +173,18 @@ START_TEST(loaded_replicas_come_first_then_the_idlest)
 }
 END_TEST
 
+/* Without a grace. */
 START_TEST(a_lost_replica_strands_nobody)
 {
     struct ledger *l = make(1, true);
+    const struct ledger_row row = {.model = 1, .slots = 1, .loaded = true};
     struct ticket_ref a;
     struct ticket_ref b;
     struct ledger_grant grant;
 
     ck_assert_int_eq(enter(l, 1, &a), CE_OK);
     ck_assert_int_eq(enter(l, 1, &b), CE_PENDING);
-    ledger_set_replica(l, 1, false, NULL, 0);
+    ledger_set_replica(l, 1, LEDGER_LOST, &row, 1, 5);
     ck_assert_uint_eq(note_count, 1);
     ck_assert_int_eq(ledger_take(l, b, &grant), CE_NO_REPLICA);
     ck_assert_int_eq(enter(l, 1, &b), CE_NO_REPLICA);
@@ -191,37 +193,6 @@ START_TEST(a_lost_replica_strands_nobody)
     other.model = 9;
     ck_assert_int_eq(ledger_enter(l, &other, &b, &grant), CE_MODEL_UNKNOWN);
     ledger_release(l, a, 1, 1);
-    ledger_destroy(l);
-}
-END_TEST
-
-/* A retry that waits stands in nobody's way, and the one who comes next finds its own grant. */
-START_TEST(a_waiting_retry_blocks_nobody)
-{
-    struct ledger *l = ledger_create(on_notify, NULL);
-    const struct ledger_row wide = {1, 2, true};
-    const struct ledger_row narrow = {1, 1, true};
-    struct ledger_request request = ask(1);
-    struct ledger_grant grant;
-    struct ticket_ref on_b;
-    struct ticket_ref retry;
-    struct ticket_ref next;
-
-    note_count = 0;
-    ledger_set_replica(l, 2, true, &narrow, 1);
-    ck_assert_int_eq(ledger_enter(l, &request, &on_b, &grant), CE_OK);
-    ledger_set_replica(l, 1, true, &wide, 1);
-    request.except_replica = 1;
-    ck_assert_int_eq(ledger_enter(l, &request, &retry, &grant), CE_PENDING);
-    request.except_replica = LEDGER_NO_REPLICA;
-    ck_assert_int_eq(ledger_enter(l, &request, &next, &grant), CE_OK);
-    ck_assert_uint_eq(grant.replica, 1);
-    ck_assert_uint_eq(note_count, 1);
-    ck_assert_uint_eq(notes[0].index, retry.index);
-    ck_assert_int_eq(ledger_take(l, retry, &grant), CE_OK);
-    ledger_release(l, next, 1, 1);
-    ledger_release(l, retry, 1, 1);
-    ledger_release(l, on_b, 1, 1);
     ledger_destroy(l);
 }
 END_TEST
@@ -347,8 +318,9 @@ START_TEST(random_sequences_keep_the_books)
     struct ledger_grant grant;
 
     note_count = 0;
-    ledger_set_replica(l, 1, true, rows, 2);
-    ledger_set_replica(l, 2, true, rows, 1);
+    ledger_set_replica(l, 1, LEDGER_USABLE, rows, 2, 0);
+    ledger_set_replica(l, 2, LEDGER_USABLE, rows, 1, 0);
+    ledger_set_queue(l, UINT32_MAX, 700);
     for (int step = 0; step < STEPS; step++) {
         uint64_t r = rand_u64();
         size_t i = r % LIVE;
@@ -357,6 +329,12 @@ START_TEST(random_sequences_keep_the_books)
         request.model = (uint32_t)(1 + (r >> 20) % 2);
         if (live[i].generation == 0) {
             enum corral_err err = ledger_enter(l, &request, &live[i], &grant);
+
+            ck_assert(err == CE_OK || err == CE_PENDING || err == CE_NO_REPLICA);
+            taken[i] = err == CE_OK;
+            live[i].generation = err == CE_NO_REPLICA ? 0 : live[i].generation;
+        } else if (taken[i] && (r >> 30) % 50 == 1) {
+            enum corral_err err = ledger_put_back(l, live[i], (uint64_t)step, &grant);
 
             ck_assert(err == CE_OK || err == CE_PENDING || err == CE_NO_REPLICA);
             taken[i] = err == CE_OK;
@@ -383,7 +361,12 @@ START_TEST(random_sequences_keep_the_books)
         }
         note_count = 0;
         if (step % 500 == 250) {
-            ledger_set_replica(l, 1, (r >> 50) % 2 == 0, rows, 2);
+            ledger_set_replica(l, 1 + (r >> 51) % 2,
+                               (r >> 50) % 2 == 0 ? LEDGER_USABLE : LEDGER_LOST, rows, 2,
+                               (uint64_t)step);
+        }
+        if (step % 100 == 50) {
+            (void)ledger_give_up(l, (uint64_t)step);
         }
         in_flight_seen = 0;
         ledger_each_row(l, note_row, NULL);
@@ -431,7 +414,7 @@ START_TEST(workers_share_one_ledger)
     pthread_t threads[4];
 
     shared = ledger_create(ignore_note, NULL);
-    ledger_set_replica(shared, 1, true, &row, 1);
+    ledger_set_replica(shared, 1, LEDGER_USABLE, &row, 1, 0);
     for (uintptr_t i = 0; i < ARRAY_LEN(threads); i++) {
         pthread_create(&threads[i], NULL, hammer, (void *)(i + 1));
     }
@@ -461,7 +444,6 @@ static Suite *ledger_suite(void)
     tcase_add_test(tc, one_cold_load_a_replica);
     tcase_add_test(tc, loaded_replicas_come_first_then_the_idlest);
     tcase_add_test(tc, a_lost_replica_strands_nobody);
-    tcase_add_test(tc, a_waiting_retry_blocks_nobody);
     tcase_add_test(tc, service_follows_weights);
     tcase_add_test(tc, absence_earns_no_credit);
     tcase_add_test(tc, workers_share_one_ledger);

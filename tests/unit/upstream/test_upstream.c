@@ -101,8 +101,8 @@ static void call_once(const char *answer, bool keep_open, struct seen *s)
     ck_assert_int_eq(listener_open(&r.address, &script.fd), CE_OK);
     listener_local_address(script.fd, &r.address);
     pthread_create(&thread, NULL, serve, &script);
-    struct pool *pool = pool_create(s->worker, 2000);
-    struct call *c = call_start(pool, &r, &events, s);
+    struct pool *pool = pool_create(s->worker, (struct pool_times){2000, 60000});
+    struct call *c = call_start(pool, &r, CALL_KEPT, &events, s);
 
     ck_assert_ptr_nonnull(c);
     ck_assert_int_eq(call_write(c, slice_str("GET / HTTP/1.1\r\nHost: x\r\n\r\n")), CE_OK);
@@ -182,9 +182,9 @@ START_TEST(a_refused_port_is_a_connect_failure)
     ck_assert_int_eq(listener_open(&r.address, &fd), CE_OK);
     listener_local_address(fd, &r.address);
     close(fd);
-    struct pool *pool = pool_create(s.worker, 500);
+    struct pool *pool = pool_create(s.worker, (struct pool_times){500, 60000});
 
-    ck_assert_ptr_nonnull(call_start(pool, &r, &events, &s));
+    ck_assert_ptr_nonnull(call_start(pool, &r, CALL_KEPT, &events, &s));
     worker_run(s.worker);
     ck_assert_int_eq(s.why, CE_UPSTREAM_CONNECT);
     pool_destroy(pool);
@@ -205,11 +205,11 @@ START_TEST(a_call_has_the_host_of_its_replica)
     ck_assert_int_eq(net_address_parse(slice_str("127.0.0.1:0"), &r.address), CE_OK);
     ck_assert_int_eq(listener_open(&r.address, &fd), CE_OK);
     listener_local_address(fd, &r.address);
-    struct pool *pool = pool_create(s.worker, 500);
+    struct pool *pool = pool_create(s.worker, (struct pool_times){500, 60000});
 
     for (size_t i = 0; i < ARRAY_LEN(hosts); i++) {
         snprintf(r.host, sizeof(r.host), "%s", hosts[i]);
-        made[i] = call_start(pool, &r, &events, &s);
+        made[i] = call_start(pool, &r, CALL_KEPT, &events, &s);
         ck_assert_ptr_nonnull(made[i]);
         ck_assert(!call_is_open(made[i]));
     }

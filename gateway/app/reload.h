@@ -1,0 +1,37 @@
+/**
+ * Reading the configuration, at the start and again (SIGHUP, changed certificates and key files).
+ *
+ * A reload never stands in the way of main's loop: the helper thread reads and checks the file and
+ * everything it names, and builds a snapshot; main looks at the result and puts it into force. One
+ * reload at a time; those that are asked for meanwhile become one more.
+ */
+#ifndef CORRAL_APP_RELOAD_H
+#define CORRAL_APP_RELOAD_H
+
+#include <stdbool.h>
+
+struct app;
+struct auth_fault;
+struct reloader;
+struct settings;
+
+/** Read `path` into *out_text. Prints errors. */
+bool reload_read(const char *path, char **out_text);
+/** Check a text; prints errors as FILE:LINE:COLUMN: message. */
+bool reload_parse(const char *name, const char *text, struct settings *out);
+/** At the start: build a snapshot and put it into force. Takes over the settings. */
+bool reload_first(struct app *a, struct settings *settings, struct auth_fault *out_fault);
+
+/** After reload_first; starts the helper. */
+struct reloader *reloader_create(struct app *a);
+/** False: the helper is stuck, nothing that it may use can be freed (helper_destroy). */
+bool reloader_destroy(struct reloader *r);
+
+/** SIGHUP: the file again. */
+void reload_file(struct reloader *r);
+/** Look whether certificates or key files have changed; then the same text, fresh files. */
+void reload_look(struct reloader *r);
+/** Mail of MAIL_HELPED: the helper has ended a job. */
+void reload_go_on(struct reloader *r);
+
+#endif
