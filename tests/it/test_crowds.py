@@ -230,7 +230,7 @@ def test_large_bodies_that_are_read(town):
     assert time.monotonic() - began < 6
 
 
-@pytest.mark.skipif(PROTOCOL != "h2", reason="about HTTP/2")
+@pytest.mark.http2
 @pytest.mark.parametrize("how", ["declared", "open"])
 def test_bodies_of_a_hundred_megabytes_over_http2(town, how):
     """Eight clients, one stream after the other: 413 at the head or at the limit, held by nobody."""
