@@ -189,6 +189,52 @@ START_TEST(s251_one_token_a_million_times)
 }
 END_TEST
 
+static bool find_in(struct auth_cache *c, uint64_t generation)
+{
+    struct arena arena = {0};
+    struct principal p;
+    bool found = auth_cache_find(c, SLICE_LITERAL("token"), generation, NOW, &arena, &p);
+
+    arena_finish(&arena);
+    return found;
+}
+
+/* What was verified under one snapshot says nothing under another. */
+START_TEST(s251_an_entry_is_of_one_generation)
+{
+    struct auth_cache *c = auth_cache_create();
+    struct verified v = some_principal(NOW + 100);
+
+    auth_cache_put(c, SLICE_LITERAL("token"), 2, &v);
+    ck_assert(!find_in(c, 1)); /* of an older snapshot: finds nothing, and the entry stays */
+    ck_assert_uint_eq(auth_cache_count(c), 1);
+    ck_assert(find_in(c, 2));
+    auth_cache_put(c, SLICE_LITERAL("token"), 1, &v); /* does not replace the newer one */
+    ck_assert(find_in(c, 2));
+    ck_assert(!find_in(c, 3)); /* of a newer snapshot: the entry goes */
+    ck_assert_uint_eq(auth_cache_count(c), 0);
+    auth_cache_put(c, SLICE_LITERAL("token"), 2, &v);
+    auth_cache_put(c, SLICE_LITERAL("token"), 3, &v); /* replaces the older one */
+    ck_assert_uint_eq(auth_cache_count(c), 1);
+    ck_assert(find_in(c, 3));
+    auth_cache_destroy(c);
+}
+END_TEST
+
+/* A token of the future, by more than the skew, is not taken from the cache either. */
+START_TEST(s251_an_entry_may_not_be_due)
+{
+    struct auth_cache *c = auth_cache_create();
+    struct verified v = some_principal(NOW + 1000);
+
+    v.nbf = NOW + 61;
+    auth_cache_put(c, SLICE_LITERAL("token"), 1, &v);
+    ck_assert(!find(c, "token", NOW));
+    ck_assert(find(c, "token", NOW + 1));
+    auth_cache_destroy(c);
+}
+END_TEST
+
 START_TEST(s251_the_cache_is_bounded)
 {
     struct auth_cache *c = auth_cache_create();
@@ -522,6 +568,8 @@ static Suite *suite(void)
     tcase_add_test(c, s249_many_tokens);
     tcase_add_test(c, a_flood_sees_only_what_is_cheap);
     tcase_add_test(c, s251_one_token_a_million_times);
+    tcase_add_test(c, s251_an_entry_is_of_one_generation);
+    tcase_add_test(c, s251_an_entry_may_not_be_due);
     tcase_add_test(c, s251_the_cache_is_bounded);
     tcase_add_test(c, the_cache_agrees_with_a_plain_list);
     tcase_add_test(c, not_yet_valid_again);
