@@ -111,7 +111,7 @@ static enum corral_err read_chain(const char *path, struct tls_pair *p, struct t
                                    path);
 }
 
-/* OpenSSL's level 2 asks 112 bits of it. From 3.5 on it does not look at a leaf of our own, while clients do. */
+/* As OpenSSL's level 2 asks. From 3.5 on it does not look at a leaf of our own; clients do. */
 static bool is_signed_well(X509 *leaf)
 {
     int bits = 0;
