@@ -35,6 +35,12 @@ def patience():
     return min(4.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))
 
 
+def is_boxed():
+    """Whether CORRAL closes its sandbox: sanitizer builds do not. A port or folder that is new at a reload is then
+    refused until a restart."""
+    return not re.search("build-(asan|tsan)/", os.environ["CORRAL"])
+
+
 def wait_for(condition, timeout=5.0, what="the condition"):
     """Poll until it holds; its last value. Bounded, so a test fails instead of hanging."""
     began = time.monotonic()
