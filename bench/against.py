@@ -151,7 +151,9 @@ def instructions(herd, name):
         ask_h2(herd, gateway, 20)
         found["instructions.request"] = counter.of(
             lambda: ask(herd, gateway, "/api/chat", [small] * REQUESTS), REQUESTS)
-        found["instructions.request.1m"] = counter.of(lambda: ask(herd, gateway, "/api/chat", [large] * 10), 10)
+        # How a body comes in pieces varies; the least of several counts varies less.
+        found["instructions.request.1m"] = min(
+            counter.of(lambda: ask(herd, gateway, "/api/chat", [large] * 10), 10) for _ in range(5))
         found["instructions.h2.request"] = counter.of(lambda: ask_h2(herd, gateway, REQUESTS), REQUESTS)
         stream = json.dumps({"model": "tiny", "stream": True, "max_tokens": CHUNKS,
                              "messages": [{"role": "user", "content": "hello there"}]})
