@@ -6,13 +6,15 @@ The everyday tests take minutes; those marked `long` run with CORRAL_LONG=1.
 import copy
 import os
 import signal
+import sys
+import threading
 
 import pytest
 
 import harness
 
 LONG = os.environ.get("CORRAL_LONG") == "1"
-CASE_LIMIT_S = 3600 if LONG else 240
+CASE_LIMIT_S = int(os.environ.get("CORRAL_CASE_S", 3600 if LONG else 240))
 
 TENANTS = {
     "acme": {},
@@ -36,6 +38,19 @@ def pytest_collection_modifyitems(config, items):
     left = [item for item in items if away & set(item.keywords)]
     items[:] = [item for item in items if not away & set(item.keywords)]
     config.hook.pytest_deselected(items=left)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.corral_status = int(exitstatus)
+
+
+def pytest_unconfigure(config):
+    """The reports are written: a thread that a failed case left waiting does not hold up the end."""
+    left = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    if left:
+        print("\nleft waiting: %s" % ", ".join(t.name for t in left), flush=True)
+        sys.stderr.flush()
+        os._exit(config.corral_status)
 
 
 class TookTooLong(Exception):

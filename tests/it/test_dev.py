@@ -49,6 +49,33 @@ def test_each_command_says_what_it_does(command):
     assert done.returncode == 0 and ("usage: ./dev " + command).strip() in done.stdout and not done.stderr, done
 
 
+HANGING = """
+import threading
+
+def test_leaves_a_thread():
+    threading.Thread(target=threading.Event().wait).start()
+    assert False
+
+def test_hangs():
+    threading.Event().wait()
+
+def test_is_good():
+    pass
+"""
+
+
+def test_a_run_ends_although_cases_hang(tmp_path):
+    """Under the hooks of conftest.py: a case that hangs fails, and a thread that is left holds nothing up."""
+    (tmp_path / "test_hanging.py").write_text(HANGING)
+    env = dict(os.environ, CORRAL_CASE_S="1", PYTHONPATH=str(pathlib.Path(__file__).parent))
+    report = tmp_path / "junit.xml"
+    done = subprocess.run([sys.executable, "-m", "pytest", "-q", "-p", "conftest", "-p", "no:cacheprovider", "--rootdir",
+                           str(tmp_path), "--junitxml", str(report), str(tmp_path)], capture_output=True, text=True,
+                          timeout=60, check=False, env=env, cwd=tmp_path)
+    assert done.returncode == 1 and "2 failed, 1 passed" in done.stdout, done
+    assert "TookTooLong" in done.stdout and report.read_text().count("<failure") == 2
+
+
 @pytest.mark.parametrize("form", ["0.0.0.0:%d", "http://0.0.0.0:%d", ":%d"])
 def test_a_run_finds_the_ollama_that_listens_everywhere(stable, form):
     sim = stable.sim("--tokens-per-s", "0").warm()
