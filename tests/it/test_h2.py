@@ -668,6 +668,21 @@ def test_s176_bodies_of_another_length(shared):
     assert sim.posts() == before
 
 
+def test_s176_a_body_that_goes_on(shared):
+    """Reset at the first byte too many, not at its end, which may never come."""
+    corral, sim = shared
+    before = sim.posts()
+    with wired(corral) as c:
+        stream = c.headers([*c.fields("POST", "/api/chat", [(KEY, "Bearer " + corral.key())]),
+                            ("content-length", "10")], end=False)
+        c.frame(h2.DATA, 0, stream, b'{"model":')
+        assert ping(c) and not c.stream(stream).over
+        c.frame(h2.DATA, 0, stream, b'"tiny"')
+        assert refused(c, stream, 3) == h2.PROTOCOL
+        assert c.answer(c.request("GET", "/")).status == 200
+    assert sim.posts() == before
+
+
 def test_s176_a_body_of_the_length_that_was_said(shared):
     """In pieces, with nothing in between, and none at all."""
     corral, _ = shared
