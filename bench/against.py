@@ -159,7 +159,7 @@ def instructions(herd, name):
             lambda: ask(herd, gateway, "/api/chat", [small] * REQUESTS), REQUESTS)
         # How a body comes in pieces varies; the least of several counts varies less.
         found["instructions.request.1m"] = min(
-            counter.of(lambda: ask(herd, gateway, "/api/chat", [large] * 10), 10) for _ in range(5))
+            counter.of(lambda: ask(herd, gateway, "/api/chat", [large] * 3), 3) for _ in range(12))
         found["instructions.h2.request"] = counter.of(lambda: ask_h2(herd, gateway, REQUESTS), REQUESTS)
         stream = json.dumps({"model": "tiny", "stream": True, "max_tokens": CHUNKS,
                              "messages": [{"role": "user", "content": "hello there"}]})
