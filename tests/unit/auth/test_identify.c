@@ -425,6 +425,70 @@ END_TEST
     "\",\"created\":\"2026-11-21T13:22:27Z\"" rest "}\n"
 #define GOOD RECORD("k1", "acme", "", HASH, ",\"revoked\":false")
 
+START_TEST(names_and_users)
+{
+    char long_name[65];
+
+    memset(long_name, 'a', sizeof(long_name));
+    ck_assert(auth_tenant_name_ok(slice_of(long_name, 64)));
+    ck_assert(!auth_tenant_name_ok(slice_of(long_name, 65)));
+    ck_assert(!auth_tenant_name_ok(slice_of(long_name, 0)));
+    ck_assert(auth_user_ok(SLICE_LITERAL("Zo\xc3\xab")));
+    ck_assert(!auth_user_ok(SLICE_LITERAL("Zo\xc3")));
+    ck_assert(!auth_user_ok(SLICE_LITERAL("\xff")));
+    ck_assert(!auth_user_ok(SLICE_LITERAL("a\xc2\x9b")));
+    ck_assert(!auth_user_ok(SLICE_LITERAL("a\x7f")));
+}
+END_TEST
+
+START_TEST(keys_that_are_added)
+{
+    struct keyfile f = {0};
+
+    ck_assert_int_eq(
+        keyfile_add_key(&f, "acme", NULL,
+                        SLICE_LITERAL("ck_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")),
+        CE_OK);
+    ck_assert_int_eq(/* no base64url */
+                     keyfile_add_key(
+                         &f, "acme", NULL,
+                         SLICE_LITERAL("ck_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+")),
+                     CE_AUTH_TOKEN_SHAPE);
+    ck_assert_int_eq(/* 258 bits */
+                     keyfile_add_key(
+                         &f, "acme", NULL,
+                         SLICE_LITERAL("ck_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9")),
+                     CE_AUTH_TOKEN_SHAPE);
+    ck_assert_uint_eq(f.count, 1);
+    keyfile_finish(&f);
+}
+END_TEST
+
+START_TEST(a_key_file_has_a_hundred_thousand_keys)
+{
+    static const char record[] = RECORD("k1", "acme", "", HASH, ",\"revoked\":false");
+    size_t head = strlen(HEAD);
+    size_t one = strlen(record);
+    char *text = xcalloc(1, head + one * (KEYFILE_MAX_KEYS + 1));
+    struct auth_fault fault;
+    struct keyfile f;
+
+    memcpy(text, HEAD, head);
+    for (size_t i = 0; i <= KEYFILE_MAX_KEYS; i++) {
+        memcpy(text + head + i * one, record, one);
+    }
+    ck_assert_int_eq(keyfile_parse(slice_of(text, head + one * KEYFILE_MAX_KEYS), "f", &f, &fault),
+                     CE_OK);
+    ck_assert_uint_eq(f.count, KEYFILE_MAX_KEYS);
+    keyfile_finish(&f);
+    ck_assert_int_eq(
+        keyfile_parse(slice_of(text, head + one * (KEYFILE_MAX_KEYS + 1)), "f", &f, &fault),
+        CE_KEYS);
+    ck_assert_ptr_nonnull(strstr(fault.text, "line 100002"));
+    free(text);
+}
+END_TEST
+
 START_TEST(malformed_key_files)
 {
     static const struct {
@@ -576,6 +640,9 @@ static Suite *suite(void)
     tcase_add_test(c, api_keys_live_and_die);
     tcase_add_test(c, key_files_come_back_as_written);
     tcase_add_test(c, malformed_key_files);
+    tcase_add_test(c, names_and_users);
+    tcase_add_test(c, keys_that_are_added);
+    tcase_add_test(c, a_key_file_has_a_hundred_thousand_keys);
     tcase_add_test(c, key_of_an_unknown_tenant);
     tcase_add_test(c, minted_tokens_are_believed);
     suite_add_tcase(s, c);
