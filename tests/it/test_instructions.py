@@ -45,6 +45,7 @@ def counted(stable, monkeypatch, tmp_path):
              {"name": "tpm", "tokens": 500000000, "window_s": 60},
              {"name": "daily", "tokens": 900000000, "calendar": "day", "per": ["user", "model"]}]
     corral = stable.serve(stable.make_config([sim], slots=4, workers=1, sandbox={"mode": "off"},
+                                             timeouts={"connect_ms": 60000},  # under valgrind, beside others
                                              tenants={"acme": {}, "beta": {"limits": rules}}), wait=False)
     corral.wait_ready(60)
 
