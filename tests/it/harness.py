@@ -106,10 +106,18 @@ def chat(model="tiny", tokens=4, **more):
 class Sim:
     """A running ollama-sim."""
 
-    def __init__(self, *args, port=0):
-        self.process = subprocess.Popen(
-            [program("OLLAMA_SIM"), "--port", str(port), *args], stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline().split()
+    def __init__(self, *args, port=None):
+        """On `port`, or on one of this run: of those that the kernel gives, another run's sim could soon get that of one
+        which was killed."""
+        for _ in range(1 if port else 5):
+            chosen = port or free_port()
+            self.process = subprocess.Popen(
+                [program("OLLAMA_SIM"), "--port", str(chosen), *args], stdout=subprocess.PIPE, text=True)
+            line = self.process.stdout.readline().split()
+            if line:
+                break
+            self.process.stdout.close()
+            self.process.wait(10)
         assert line, "ollama-sim did not start"
         self.port = int(line[-1].rsplit(":", 1)[1])
         self.address = ("127.0.0.1", self.port)
