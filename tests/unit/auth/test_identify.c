@@ -189,52 +189,6 @@ START_TEST(s251_one_token_a_million_times)
 }
 END_TEST
 
-static bool find_in(struct auth_cache *c, uint64_t generation)
-{
-    struct arena arena = {0};
-    struct principal p;
-    bool found = auth_cache_find(c, SLICE_LITERAL("token"), generation, NOW, &arena, &p);
-
-    arena_finish(&arena);
-    return found;
-}
-
-/* What was verified under one snapshot says nothing under another. */
-START_TEST(s251_an_entry_is_of_one_generation)
-{
-    struct auth_cache *c = auth_cache_create();
-    struct verified v = some_principal(NOW + 100);
-
-    auth_cache_put(c, SLICE_LITERAL("token"), 2, &v);
-    ck_assert(!find_in(c, 1)); /* of an older snapshot: finds nothing, and the entry stays */
-    ck_assert_uint_eq(auth_cache_count(c), 1);
-    ck_assert(find_in(c, 2));
-    auth_cache_put(c, SLICE_LITERAL("token"), 1, &v); /* does not replace the newer one */
-    ck_assert(find_in(c, 2));
-    ck_assert(!find_in(c, 3)); /* of a newer snapshot: the entry goes */
-    ck_assert_uint_eq(auth_cache_count(c), 0);
-    auth_cache_put(c, SLICE_LITERAL("token"), 2, &v);
-    auth_cache_put(c, SLICE_LITERAL("token"), 3, &v); /* replaces the older one */
-    ck_assert_uint_eq(auth_cache_count(c), 1);
-    ck_assert(find_in(c, 3));
-    auth_cache_destroy(c);
-}
-END_TEST
-
-/* A token of the future, by more than the skew, is not taken from the cache either. */
-START_TEST(s251_an_entry_may_not_be_due)
-{
-    struct auth_cache *c = auth_cache_create();
-    struct verified v = some_principal(NOW + 1000);
-
-    v.nbf = NOW + 61;
-    auth_cache_put(c, SLICE_LITERAL("token"), 1, &v);
-    ck_assert(!find(c, "token", NOW));
-    ck_assert(find(c, "token", NOW + 1));
-    auth_cache_destroy(c);
-}
-END_TEST
-
 START_TEST(s251_the_cache_is_bounded)
 {
     struct auth_cache *c = auth_cache_create();
@@ -425,70 +379,6 @@ END_TEST
     "\",\"created\":\"2026-11-21T13:22:27Z\"" rest "}\n"
 #define GOOD RECORD("k1", "acme", "", HASH, ",\"revoked\":false")
 
-START_TEST(names_and_users)
-{
-    char long_name[65];
-
-    memset(long_name, 'a', sizeof(long_name));
-    ck_assert(auth_tenant_name_ok(slice_of(long_name, 64)));
-    ck_assert(!auth_tenant_name_ok(slice_of(long_name, 65)));
-    ck_assert(!auth_tenant_name_ok(slice_of(long_name, 0)));
-    ck_assert(auth_user_ok(SLICE_LITERAL("Zo\xc3\xab")));
-    ck_assert(!auth_user_ok(SLICE_LITERAL("Zo\xc3")));
-    ck_assert(!auth_user_ok(SLICE_LITERAL("\xff")));
-    ck_assert(!auth_user_ok(SLICE_LITERAL("a\xc2\x9b")));
-    ck_assert(!auth_user_ok(SLICE_LITERAL("a\x7f")));
-}
-END_TEST
-
-START_TEST(keys_that_are_added)
-{
-    struct keyfile f = {0};
-
-    ck_assert_int_eq(
-        keyfile_add_key(&f, "acme", NULL,
-                        SLICE_LITERAL("ck_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8")),
-        CE_OK);
-    ck_assert_int_eq(/* no base64url */
-                     keyfile_add_key(
-                         &f, "acme", NULL,
-                         SLICE_LITERAL("ck_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+")),
-                     CE_AUTH_TOKEN_SHAPE);
-    ck_assert_int_eq(/* 258 bits */
-                     keyfile_add_key(
-                         &f, "acme", NULL,
-                         SLICE_LITERAL("ck_AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh9")),
-                     CE_AUTH_TOKEN_SHAPE);
-    ck_assert_uint_eq(f.count, 1);
-    keyfile_finish(&f);
-}
-END_TEST
-
-START_TEST(a_key_file_has_a_hundred_thousand_keys)
-{
-    static const char record[] = RECORD("k1", "acme", "", HASH, ",\"revoked\":false");
-    size_t head = strlen(HEAD);
-    size_t one = strlen(record);
-    char *text = xcalloc(1, head + one * (KEYFILE_MAX_KEYS + 1));
-    struct auth_fault fault;
-    struct keyfile f;
-
-    memcpy(text, HEAD, head);
-    for (size_t i = 0; i <= KEYFILE_MAX_KEYS; i++) {
-        memcpy(text + head + i * one, record, one);
-    }
-    ck_assert_int_eq(keyfile_parse(slice_of(text, head + one * KEYFILE_MAX_KEYS), "f", &f, &fault),
-                     CE_OK);
-    ck_assert_uint_eq(f.count, KEYFILE_MAX_KEYS);
-    keyfile_finish(&f);
-    ck_assert_int_eq(
-        keyfile_parse(slice_of(text, head + one * (KEYFILE_MAX_KEYS + 1)), "f", &f, &fault),
-        CE_KEYS);
-    ck_assert_ptr_nonnull(strstr(fault.text, "line 100002"));
-    free(text);
-}
-END_TEST
-
 START_TEST(malformed_key_files)
 {
     static const struct {
@@ -632,17 +522,12 @@ static Suite *suite(void)
     tcase_add_test(c, s249_many_tokens);
     tcase_add_test(c, a_flood_sees_only_what_is_cheap);
     tcase_add_test(c, s251_one_token_a_million_times);
-    tcase_add_test(c, s251_an_entry_is_of_one_generation);
-    tcase_add_test(c, s251_an_entry_may_not_be_due);
     tcase_add_test(c, s251_the_cache_is_bounded);
     tcase_add_test(c, the_cache_agrees_with_a_plain_list);
     tcase_add_test(c, not_yet_valid_again);
     tcase_add_test(c, api_keys_live_and_die);
     tcase_add_test(c, key_files_come_back_as_written);
     tcase_add_test(c, malformed_key_files);
-    tcase_add_test(c, names_and_users);
-    tcase_add_test(c, keys_that_are_added);
-    tcase_add_test(c, a_key_file_has_a_hundred_thousand_keys);
     tcase_add_test(c, key_of_an_unknown_tenant);
     tcase_add_test(c, minted_tokens_are_believed);
     suite_add_tcase(s, c);
