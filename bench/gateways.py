@@ -20,13 +20,14 @@ CORRAL = BUILD / "gateway/corral"
 BODY_BYTES = 494
 
 
-def body(stream, tokens):
-    """A chat of 494 bytes. num_predict is always there: without it a limited tenant would get a bound of its own."""
+def body(stream, tokens, size=BODY_BYTES):
+    """A chat of 494 bytes. num_predict is always there: without it a limited tenant would get a bound of its own. A
+    larger one is a longer system message."""
     value = {"model": "tiny", "stream": stream, "options": {"num_predict": tokens}, "messages": [
         {"role": "system", "content": "You are a careful assistant. "},
         {"role": "user", "content": "Name three rivers of Europe and say where each of them ends."}]}
-    short = BODY_BYTES - len(json.dumps(value))
-    value["messages"][0]["content"] += ("Answer briefly. " * 40)[:short]
+    short = size - len(json.dumps(value))
+    value["messages"][0]["content"] += ("Answer briefly. " * (short // 16 + 1))[:short]
     return json.dumps(value)
 
 
@@ -71,14 +72,17 @@ class Gateway:
 
 
 class Herd:
-    """A work folder with credentials, one ollama-sim, and gateways in front of it."""
+    """A work folder with credentials, one ollama-sim, and gateways in front of it. `against`: another corral, which is
+    then measured beside ours and nothing else is."""
 
-    def __init__(self):
+    def __init__(self, against=None):
+        self.corrals = {"old": pathlib.Path(against).resolve(), "new": CORRAL} if against else {}
         self.work = pathlib.Path(tempfile.mkdtemp(prefix="corral-bench-"))
         self.gateways = []
-        self.binaries = machine.install({"haproxy": "haproxy", "nginx-light": "nginx", "wrk": "wrk",
-                                         "openssl": "openssl", "nghttp2-client": "h2load"})
-        self.binaries["envoy"] = machine.install_envoy()
+        peers = {} if against else {"haproxy": "haproxy", "nginx-light": "nginx"}
+        self.binaries = machine.install({**peers, "wrk": "wrk", "openssl": "openssl", "nghttp2-client": "h2load"})
+        if not against:
+            self.binaries["envoy"] = machine.install_envoy()
         os.environ["OPENSSL_CONF"] = str(PEERS / "openssl-client.cnf")
         self.make_credentials()
         self.upstream = machine.free_port()
@@ -122,6 +126,8 @@ class Herd:
         def first(arguments, pattern):
             done = subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
             return re.search(pattern, done.stdout + done.stderr).group(1)
+        if self.corrals:
+            return {name: first([path, "version"], r"(.+)") for name, path in self.corrals.items()}
         found = {"corral": first([CORRAL, "version"], r"(\d[^\s]*)")}
         for name, option, pattern in (("haproxy", "-v", r"version (\S+)"), ("nginx", "-v", r"nginx/(\S+)"),
                                       ("envoy", "--version", r"/(\d+\.\d+\.\d+)/")):
@@ -138,7 +144,8 @@ class Herd:
         path.write_text(text)
         return path
 
-    def start(self, name):
+    def start(self, name, wrapper=()):
+        """`wrapper`: what runs a corral, with its options; the sandbox is then off."""
         if name == "direct":
             return Gateway(self, name, self.upstream, 0, None)
         clear, tls, h2c = machine.free_port(), 0 if name == "floor" else machine.free_port(), machine.free_port()
@@ -146,10 +153,11 @@ class Herd:
         binary = self.binaries.get(name)
         if name == "floor":
             arguments = [BUILD / "bench/bench-relay", clear, self.upstream]
-        elif name.startswith("corral"):
+        elif name.startswith("corral") or name in self.corrals:
             replica = f"unix:{self.work}/sim.sock" if name == "corral-path" else f"http://127.0.0.1:{self.upstream}"
-            arguments = [CORRAL, "serve", self.configure("corral.yaml", METRICS=machine.free_port(), REPLICA=replica,
-                                                         WORKERS=2 if name == "corral2" else 1, **ports)]
+            arguments = [*wrapper, self.corrals.get(name, CORRAL), "serve", self.configure(
+                "corral.yaml", METRICS=machine.free_port(), REPLICA=replica, WORKERS=2 if name == "corral2" else 1,
+                SANDBOX="off" if wrapper else "auto", **ports)]
         elif name == "haproxy":
             arguments = [binary, "-db", "-f", self.configure("haproxy.cfg", **ports)]
         elif name == "nginx":

@@ -89,9 +89,9 @@ def load(herd, gateway, mode, tls, *options, stream=False, token="hs256", h2=0, 
         return json.loads(p.stdout.read()), window
 
 
-def begin_wrk(herd, gateway, tls, token, seconds, tenant, connections):
+def begin_wrk(herd, gateway, tls, token, seconds, tenant, connections, size=gateways.BODY_BYTES):
     script = herd.work / f"post-{tenant}.lua"
-    script.write_text(f'wrk.method = "POST"\nwrk.body = [[{gateways.body(False, 1)}]]\n'
+    script.write_text(f'wrk.method = "POST"\nwrk.body = [[{gateways.body(False, 1, size)}]]\n'
                       f'wrk.headers["Authorization"] = "Bearer {herd.tokens[token, tenant]}"\n'
                       'wrk.headers["Content-Type"] = "application/json"\nwrk.headers["Host"] = "localhost"\n')
     url = f"https://127.0.0.1:{gateway.tls}" if tls else f"http://127.0.0.1:{gateway.clear}"
@@ -107,9 +107,9 @@ def end_wrk(gateway, process):
     return int(re.search(r"(\d+) requests in", out).group(1))
 
 
-def request(herd, gateway, tls, token, seconds):
+def request(herd, gateway, tls, token, seconds, size=gateways.BODY_BYTES, connections=32):
     window = Window(herd, gateway)
-    count = end_wrk(gateway, begin_wrk(herd, gateway, tls, token, seconds, "bench", 32))
+    count = end_wrk(gateway, begin_wrk(herd, gateway, tls, token, seconds, "bench", connections, size))
     window.close()
     figures = {"per_s": count / seconds}
     if gateway.process:

@@ -1,6 +1,7 @@
 #include "app/sandbox.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -14,7 +15,7 @@
 #include "base/mem.h"
 #include "config/settings.h"
 
-enum { CAPABILITIES_MAX = 64 };
+enum { CAPABILITIES_MAX = 64, LINKS_MAX = 40 /* the kernel's own bound */ };
 
 static void add_folder(struct sandbox *s, const char *path, size_t len, enum sandbox_right right)
 {
@@ -29,18 +30,74 @@ static void add_path(struct sandbox *s, const char *path, enum sandbox_right rig
     }
 }
 
-/* A file is replaced by renaming another over it: what counts is the folder it lies in. */
-static void add_folder_of(struct sandbox *s, const char *file, enum sandbox_right right)
+static void add_parent(struct sandbox *s, const char *path, size_t len, enum sandbox_right right)
 {
-    const char *slash = file == NULL ? NULL : strrchr(file, '/');
+    const char *slash = memrchr(path, '/', len);
 
-    if (file == NULL || file[0] == '\0') {
-        return;
-    }
     if (slash == NULL) {
         add_path(s, ".", right);
     } else {
-        add_folder(s, file, slash == file ? 1 : (size_t)(slash - file), right);
+        add_folder(s, path, slash == path ? 1 : (size_t)(slash - path), right);
+    }
+}
+
+/* How many bytes of `path` name the first link on the way, 0: there is none; and where it leads. */
+static size_t find_link(char *path, char *target, size_t room)
+{
+    for (size_t i = 1; i <= strlen(path); i++) {
+        char kept = path[i];
+
+        if (kept != '/' && kept != '\0') {
+            continue;
+        }
+        path[i] = '\0';
+        ssize_t len = readlink(path, target, room - 1);
+        path[i] = kept;
+        if (len > 0) {
+            target[len] = '\0';
+            return i;
+        }
+    }
+    return 0;
+}
+
+/*
+ * A link is replaced by renaming another over it (the kubelet's `..data`), and the kernel looks at
+ * where it leads. So the folder of every link on the way is allowed, and where the last one leads.
+ */
+static void add_links(struct sandbox *s, const char *path, bool is_file, enum sandbox_right right)
+{
+    char at[PATH_MAX];
+    char target[PATH_MAX];
+    char next[2 * PATH_MAX];
+    size_t len;
+    int links = 0;
+
+    snprintf(at, sizeof(at), "%s", path);
+    while (links < LINKS_MAX && (len = find_link(at, target, sizeof(target))) > 0) {
+        const char *slash = memrchr(at, '/', len);
+        int before = target[0] == '/' || slash == NULL ? 0 : (int)(slash - at) + 1;
+
+        links++;
+        add_parent(s, at, len, SANDBOX_READ);
+        if (snprintf(next, sizeof(next), "%.*s%s%s", before, at, target, at + len) >= PATH_MAX) {
+            return;
+        }
+        memcpy(at, next, strlen(next) + 1);
+    }
+    if (links > 0 && is_file) {
+        add_parent(s, at, strlen(at), right);
+    } else if (links > 0) {
+        add_path(s, at, right);
+    }
+}
+
+/* A file is replaced by renaming another over it: what counts is the folder it lies in. */
+static void add_folder_of(struct sandbox *s, const char *file, enum sandbox_right right)
+{
+    if (file != NULL && file[0] != '\0') {
+        add_parent(s, file, strlen(file), right);
+        add_links(s, file, true, right);
     }
 }
 
@@ -54,6 +111,7 @@ static void add_read(void *arg, enum settings_path kind, const char *path)
 {
     if (kind == SETTINGS_FOLDER) {
         add_path(arg, path, SANDBOX_READ);
+        add_links(arg, path, false, SANDBOX_READ);
     } else {
         add_folder_of(arg, path, SANDBOX_READ);
     }

@@ -50,19 +50,21 @@ struct h2_stream {
     bool has_body;      /* and a body follows it */
     bool reset_by_us;   /* for a reason of ours: not counted against the client */
     bool reset_sent;    /* for whatever reason */
+    bool malformed;     /* reset for that; what still comes of it is dropped */
+    bool has_length;    /* a Content-Length came; what is left of it is in body_left */
+    uint64_t body_left;
 };
 
 /** `owner` is that of h2_session_create. */
 struct h2_events {
-    /** Memory for a stream; the front's. NULL: not now, the stream is refused. */
-    struct h2_stream *(*create)(void *owner);
+    struct h2_stream *(*create)(void *owner); /* the front's memory; NULL: refuse the stream */
     /** Gone: ended on both sides, or reset by one. */
     void (*on_gone)(void *owner, struct h2_stream *st);
     /** A whole head that keeps every rule. Its slices live during the call. */
     void (*on_request)(void *owner, struct h2_stream *st, const struct http_request *request);
     /** A head that breaks a rule and can be answered. */
     void (*on_refused)(void *owner, struct h2_stream *st, enum corral_err why, bool is_head);
-    /** A head or frame that nghttp2 has answered with a reset itself. */
+    /** A message that was answered with a reset. */
     void (*on_malformed)(void *owner);
     void (*on_body)(void *owner, struct h2_stream *st, struct slice bytes);
     void (*on_body_end)(void *owner, struct h2_stream *st);
@@ -83,8 +85,7 @@ struct h2_sink {
 
 /** What the sessions of one thread share. */
 struct h2_room *h2_room_create(void);
-/** No session may be left. */
-void h2_room_destroy(struct h2_room *room);
+void h2_room_destroy(struct h2_room *room); /* no session may be left */
 
 /** Our SETTINGS wait to be sent when it returns. Copies *settings, borrows everything else. */
 struct h2_session *h2_session_create(struct h2_room *room, const struct h2_settings *settings,

@@ -27,6 +27,8 @@ struct h2_head *h2_head_take(struct h2_room *room)
     head->fault = CE_OK;
     head->decoded = 0;
     head->fields = 0;
+    head->seen = 0;
+    head->is_trailer = false;
     head->len = 0;
     return head;
 }
@@ -50,7 +52,7 @@ static struct slice keep(struct h2_head *head, struct slice bytes)
     return slice_of(at, bytes.len);
 }
 
-/* nghttp2 lets each of them come once, before all other fields. */
+/* Each of them comes once, before all other fields: h2_message.c. */
 static enum corral_err add_pseudo(struct h2_head *head, struct slice name, struct slice value)
 {
     static const struct {

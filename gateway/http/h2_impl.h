@@ -1,6 +1,7 @@
 /**
  * Shared by the files of http/h2 only. h2_session.c: receiving. h2_send.c: answering. h2_head.c: a
- * header block becomes a request. h2_guard.c: budgets. h2_memory.c: where nghttp2's memory is from.
+ * header block becomes a request. h2_message.c: what is malformed. h2_guard.c: budgets.
+ * h2_memory.c: where nghttp2's memory is from.
  */
 #ifndef CORRAL_HTTP_H2_IMPL_H
 #define CORRAL_HTTP_H2_IMPL_H
@@ -25,6 +26,8 @@ struct h2_head {
     enum corral_err fault; /* the first rule broken; the block is read on for HPACK's sake */
     uint64_t decoded;      /* bytes with 32 for each field: RFC 9113 section 6.5.2 */
     uint32_t fields;
+    uint8_t seen; /* h2_message.c */
+    bool is_trailer;
     size_t len;
     char bytes[HTTP_MAX_HEAD_BYTES];
 };
@@ -60,6 +63,12 @@ struct h2_session {
 
 /** Take a field of the block. CE_OK also when it breaks a rule; CE_H2_HEAD: stop reading. */
 MUST_USE enum corral_err h2_head_add(struct h2_head *head, struct slice name, struct slice value);
+
+/** Whether a field may stand in a message at all, here; if not, the stream is to be reset. */
+bool h2_message_field_ok(struct h2_head *head, struct slice name, struct slice value);
+
+/** Whether a request's block has what every request has. */
+bool h2_message_head_ok(const struct h2_head *head);
 
 /** The block is complete: check it as a whole. `ended`: no body follows. */
 MUST_USE enum corral_err h2_head_finish(struct h2_head *head, bool is_tls, bool ended);

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/pages.h"
 #include "http/h2_impl.h"
+#include "http/request.h"
 
 enum { LAST_STREAM_IDS = 1024, DEFLATE_TABLE_BYTES = 1024 };
 
@@ -48,6 +49,7 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     s->head = NULL;
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) {
         s->head = h2_head_take(s->room);
+        s->head->is_trailer = true;
         return 0;
     }
     struct h2_stream *st = s->streams < s->limits.max_streams ? s->events->create(s->owner) : NULL;
@@ -65,17 +67,34 @@ static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, voi
     return 0;
 }
 
+/* RFC 9113 section 8.1.1. `st` NULL: its head is still being read. */
+static void reset_malformed(struct h2_session *s, int32_t id, struct h2_stream *st)
+{
+    h2_must(nghttp2_submit_rst_stream(s->ng, NGHTTP2_FLAG_NONE, id, NGHTTP2_PROTOCOL_ERROR));
+    if (st != NULL) {
+        st->malformed = true;
+    }
+    s->events->on_malformed(s->owner);
+}
+
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *arg)
 {
     struct h2_session *s = arg;
+    struct slice field = slice_of((const char *)name, name_len);
+    struct slice content = slice_of((const char *)value, value_len);
 
     if (s->head == NULL) {
         return 0;
     }
-    enum corral_err err = h2_head_add(s->head, slice_of((const char *)name, name_len),
-                                      slice_of((const char *)value, value_len));
+    if (!h2_message_field_ok(s->head, field, content)) {
+        h2_head_give(s->room, s->head);
+        s->head = NULL;
+        reset_malformed(s, frame->hd.stream_id, stream_of(s, frame->hd.stream_id));
+        return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE; /* the rest of the block is only decoded */
+    }
+    enum corral_err err = h2_head_add(s->head, field, content);
     if (err != CE_OK) {
         h2_session_fail(s, err);
         return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -83,22 +102,18 @@ static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint
     return 0;
 }
 
-/* Returning 0 would let the request go on without the field. */
-static int on_invalid_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
-                             size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
-                             void *arg)
-{
-    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
-}
-
 static void on_request_head(struct h2_session *s, struct h2_stream *st, bool ended)
 {
     enum corral_err err = h2_head_finish(s->head, s->is_tls, ended);
 
+    st->has_length = s->head->request.fields.times[HF_CONTENT_LENGTH] > 0 &&
+                     http_read_length(&s->head->request.fields, &st->body_left) == CE_OK;
     if (st->id > s->guard.accept_until) {
         return; /* beyond the last stream that we named; nghttp2 ignores it */
     }
-    if (err == CE_OK) {
+    if (!h2_message_head_ok(s->head) || (ended && st->body_left > 0)) {
+        reset_malformed(s, st->id, st);
+    } else if (err == CE_OK) {
         s->events->on_request(s->owner, st, &s->head->request);
     } else {
         bool is_head = slice_eq_str(s->head->request.method, "HEAD");
@@ -107,9 +122,13 @@ static void on_request_head(struct h2_session *s, struct h2_stream *st, bool end
     }
 }
 
-/* Trailers are dropped; they have a limit of their own. Whether they are good. */
-static bool take_trailers(struct h2_session *s, struct h2_stream *st)
+/* Trailers are dropped; they have a limit of their own, and end the body. Whether they are good. */
+static bool take_trailers(struct h2_session *s, struct h2_stream *st, bool ended)
 {
+    if (!ended) {
+        reset_malformed(s, st->id, st);
+        return false;
+    }
     if (s->head->fault == CE_OK && s->head->decoded <= H2_MAX_TRAILER_BYTES) {
         return true;
     }
@@ -119,6 +138,13 @@ static bool take_trailers(struct h2_session *s, struct h2_stream *st)
 
 static void on_stream_end(struct h2_session *s, struct h2_stream *st)
 {
+    if (st->malformed) {
+        return;
+    }
+    if (st->body_left > 0) {
+        reset_malformed(s, st->id, st);
+        return;
+    }
     st->request_ended = true;
     s->events->on_body_end(s->owner, st);
 }
@@ -134,7 +160,7 @@ static int on_frame(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
         if (st != NULL && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
             on_request_head(s, st, ends);
         } else if (st != NULL) {
-            good = take_trailers(s, st);
+            good = take_trailers(s, st, ends);
         }
         h2_head_give(s->room, s->head);
         s->head = NULL;
@@ -164,7 +190,13 @@ static int on_data_chunk(nghttp2_session *ng, uint8_t flags, int32_t id, const u
     struct h2_session *s = arg;
     struct h2_stream *st = stream_of(s, id);
 
-    if (st != NULL && len > 0) {
+    if (st == NULL || st->malformed || len == 0) {
+        return 0;
+    }
+    if (st->has_length && len > st->body_left) {
+        reset_malformed(s, id, st);
+    } else {
+        st->body_left -= st->has_length ? len : 0;
         s->events->on_body(s->owner, st, slice_of((const char *)bytes, len));
     }
     return 0;
@@ -198,7 +230,6 @@ struct h2_room *h2_room_create(void)
     }
     nghttp2_session_callbacks_set_on_begin_headers_callback(room->callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(room->callbacks, on_header);
-    nghttp2_session_callbacks_set_on_invalid_header_callback(room->callbacks, on_invalid_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(room->callbacks, on_frame);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(room->callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(room->callbacks, on_data_chunk);
@@ -208,6 +239,7 @@ struct h2_room *h2_room_create(void)
     /* A date for each second fills any table; what else we index takes less than half of this. */
     nghttp2_option_set_max_deflate_dynamic_table_size(room->option, DEFLATE_TABLE_BYTES);
     nghttp2_option_set_no_closed_streams(room->option, 1);
+    nghttp2_option_set_no_http_messaging(room->option, 1); /* h2_message.c */
     /* h2_guard counts, by the settings; nghttp2's own limits are fixed and blame us. */
     nghttp2_option_set_max_continuations(room->option, SIZE_MAX);
     nghttp2_option_set_stream_reset_rate_limit(room->option, UINT64_MAX, UINT64_MAX);

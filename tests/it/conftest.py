@@ -5,10 +5,16 @@ The everyday tests take minutes; those marked `long` run with CORRAL_LONG=1.
 
 import copy
 import os
+import signal
+import sys
+import threading
 
 import pytest
 
 import harness
+
+LONG = os.environ.get("CORRAL_LONG") == "1"
+CASE_LIMIT_S = int(os.environ.get("CORRAL_CASE_S", 3600 if LONG else 240))
 
 TENANTS = {
     "acme": {},
@@ -21,17 +27,46 @@ TENANTS = {
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes many minutes; runs with CORRAL_LONG=1")
     config.addinivalue_line("markers", "http1: about HTTP/1.1 alone; not with CORRAL_PROTOCOL=h2")
+    config.addinivalue_line("markers", "http2: only with CORRAL_PROTOCOL=h2")
 
 
-def pytest_collection_modifyitems(items):
-    if harness.PROTOCOL == "h2":
-        for item in items:
-            if "http1" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="about HTTP/1.1"))
-    if os.environ.get("CORRAL_LONG") != "1":
-        for item in items:
-            if "long" in item.keywords:
-                item.add_marker(pytest.mark.skip(reason="CORRAL_LONG=1 runs it"))
+def pytest_collection_modifyitems(config, items):
+    """What does not belong to this run is not chosen; it is not skipped, which is a word for what is missing."""
+    away = {"http1" if harness.PROTOCOL == "h2" else "http2"}
+    if not LONG:
+        away.add("long")
+    left = [item for item in items if away & set(item.keywords)]
+    items[:] = [item for item in items if not away & set(item.keywords)]
+    config.hook.pytest_deselected(items=left)
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.corral_status = int(exitstatus)
+
+
+def pytest_unconfigure(config):
+    """The reports are written: a thread that a failed case left waiting does not hold up the end."""
+    left = [t for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
+    if left:
+        print("\nleft waiting: %s" % ", ".join(t.name for t in left), flush=True)
+        sys.stderr.flush()
+        os._exit(config.corral_status)
+
+
+class TookTooLong(Exception):
+    """A case ran into its limit."""
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    """A case that hangs fails, its fixtures are ended, and the next one runs."""
+    def ring(*_):
+        raise TookTooLong("%s ran for more than %d s" % (item.name, CASE_LIMIT_S))
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.alarm(CASE_LIMIT_S)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ class FaultProxy(Relay):
 
     def __init__(self, to):
         self.plan = lambda: None
-        self.harmed = 0  # bytes that went on of the answer harmed last
+        self.harmed = b""  # what went on of the answer harmed last
         super().__init__(to)
         self.url = "http://127.0.0.1:%d" % self.port
         self.replica = "127.0.0.1:%d" % self.port
@@ -37,7 +37,7 @@ class FaultProxy(Relay):
 
     def _relay(self, near, far):
         """Until one side ends, or a plan does: that plan. A request on the same connection has its own."""
-        plan, done = None, 0
+        plan, done = None, b""
         while True:
             ready = select.select([near, far], [], [], 60)[0]
             if near in ready:
@@ -45,7 +45,7 @@ class FaultProxy(Relay):
                 if not data:
                     return None
                 if data.startswith((b"POST ", b"GET ")):
-                    plan, done = (self.plan() if data.startswith(b"POST ") else None), 0
+                    plan, done = (self.plan() if data.startswith(b"POST ") else None), b""
                 far.sendall(data)
             if far in ready:
                 data = far.recv(65536)
@@ -54,9 +54,9 @@ class FaultProxy(Relay):
                 if plan is None:
                     near.sendall(data)
                     continue
-                done = self._harm(near, data, plan, done)
+                done += self._harm(near, data, plan, len(done))
                 self.harmed = done
-                if plan.cut_at is not None and done >= plan.cut_at:
+                if plan.cut_at is not None and len(done) >= plan.cut_at:
                     return plan
 
     @staticmethod
@@ -78,7 +78,7 @@ class FaultProxy(Relay):
             near.sendall(piece)
             if plan.delay_s:
                 time.sleep(plan.delay_s)
-        return done + len(data)
+        return data
 
 
 def dice(seed=None):

@@ -1,5 +1,6 @@
 """The programs under test, each started on ports of its own and ended by its own process id."""
 
+import itertools
 import json
 import os
 import pathlib
@@ -34,14 +35,26 @@ def program(variable):
     return path
 
 
+def patience():
+    """How much longer things may take while others use this machine: 1 on a quiet one, 4 at most."""
+    return min(4.0, max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1) / 2))
+
+
+def is_boxed():
+    """Whether CORRAL closes its sandbox: sanitizer builds do not. A port or folder that is new at a reload is then
+    refused until a restart."""
+    return not re.search("build-(asan|tsan)/", os.environ["CORRAL"])
+
+
 def wait_for(condition, timeout=5.0, what="the condition"):
     """Poll until it holds; its last value. Bounded, so a test fails instead of hanging."""
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     while True:
         value = condition()
         if value:
             return value
-        assert time.monotonic() < deadline, "waited %gs in vain for %s" % (timeout, what)
+        past = time.monotonic() - began
+        assert past < timeout * patience(), "waited %.1f s in vain for %s" % (past, what)
         time.sleep(0.01)
 
 
@@ -65,13 +78,21 @@ def together(count, function):
     return results
 
 
+_ports = None
+
+
 def free_port():
     """A port below the ephemeral range, so that no outgoing connection takes it meanwhile. CORRAL_PORTS=FROM-TO: of
-    these, so that two runs at once do not take each other's."""
-    first, last = os.environ.get("CORRAL_PORTS", "18000-32000").split("-")
-    for _ in range(200):
-        port = random.SystemRandom().randrange(int(first), int(last))
+    these, so that two runs at once do not take each other's. In turn, so that none is given out twice in a row."""
+    global _ports  # pylint: disable=global-statement
+    if _ports is None:
+        first, last = map(int, os.environ.get("CORRAL_PORTS", "18000-32000").split("-"))
+        own = range(first, last)
+        begin = random.SystemRandom().randrange(len(own))
+        _ports = itertools.cycle([*own[begin:], *own[:begin]])
+    for port in itertools.islice(_ports, 1000):
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # old connections of it do not matter
             try:
                 probe.bind(("127.0.0.1", port))
                 return port
@@ -90,10 +111,18 @@ def chat(model="tiny", tokens=4, **more):
 class Sim:
     """A running ollama-sim."""
 
-    def __init__(self, *args, port=0):
-        self.process = subprocess.Popen(
-            [program("OLLAMA_SIM"), "--port", str(port), *args], stdout=subprocess.PIPE, text=True)
-        line = self.process.stdout.readline().split()
+    def __init__(self, *args, port=None):
+        """On `port`, or on one of this run: of those that the kernel gives, another run's sim could soon get that of one
+        which was killed."""
+        for _ in range(1 if port else 5):
+            chosen = port or free_port()
+            self.process = subprocess.Popen(
+                [program("OLLAMA_SIM"), "--port", str(chosen), *args], stdout=subprocess.PIPE, text=True)
+            line = self.process.stdout.readline().split()
+            if line:
+                break
+            self.process.stdout.close()
+            self.process.wait(10)
         assert line, "ollama-sim did not start"
         self.port = int(line[-1].rsplit(":", 1)[1])
         self.address = ("127.0.0.1", self.port)
@@ -272,17 +301,17 @@ class Corral:
             found = self._logged(event)
         return found
 
-    def _logged(self, event):
-        lines = []
-        for line in self.text().splitlines(keepends=True):
-            if line.startswith("{") and line.endswith("}\n"):
-                lines.append(json.loads(line))
+    def _logged(self, event, mark=""):
+        """Lines with `mark` only; the others are not parsed, which in a long log takes longest."""
+        quoted = '"event":"%s"' % event if event else ""
+        lines = [json.loads(line) for line in self.text().splitlines(keepends=True)
+                 if line.startswith("{") and line.endswith("}\n") and mark in line and quoted in line]
         return [line for line in lines if event is None or line["event"] == event]
 
     def access(self, request_id, timeout=3.0):
         """The one access line of a request."""
         def found():
-            return [x for x in self.logged("access") if x["request_id"] == request_id]
+            return [x for x in self._logged("access", request_id) if x["request_id"] == request_id]
         lines = wait_for(found, timeout, "an access line of " + request_id)
         assert len(lines) == 1, lines
         return lines[0]

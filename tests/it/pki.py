@@ -2,6 +2,9 @@
 
 import datetime
 import ipaddress
+import pathlib
+import subprocess
+import tempfile
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -9,12 +12,17 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
+_CA_USAGE = x509.KeyUsage(digital_signature=False, content_commitment=False, key_encipherment=False,
+                          data_encipherment=False, key_agreement=False, key_cert_sign=True,
+                          crl_sign=True, encipher_only=False, decipher_only=False)
+
+
 def _name(text):
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
 def _build(subject, issuer, public, signer, ca, days=2):
-    now = datetime.datetime.utcnow()
+    now = datetime.datetime.now(datetime.timezone.utc)
     builder = (x509.CertificateBuilder().subject_name(_name(subject)).issuer_name(_name(issuer))
                .public_key(public).serial_number(x509.random_serial_number())
                .not_valid_before(now - datetime.timedelta(hours=1))
@@ -25,10 +33,7 @@ def _build(subject, issuer, public, signer, ca, days=2):
                .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
                               critical=False))
     if ca:
-        usage = x509.KeyUsage(digital_signature=False, content_commitment=False, key_encipherment=False,
-                              data_encipherment=False, key_agreement=False, key_cert_sign=True,
-                              crl_sign=True, encipher_only=False, decipher_only=False)
-        builder = builder.add_extension(usage, critical=True)
+        builder = builder.add_extension(_CA_USAGE, critical=True)
     else:
         names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
@@ -86,6 +91,28 @@ class Issued:
         return self.chain, self.secret
 
 
+def _der(tag, content):
+    size = len(content)
+    length = bytes([size]) if size < 128 else bytes([0x82]) + size.to_bytes(2, "big")
+    return bytes([tag]) + length + content
+
+
+def _with_sha1(certificate, signer):
+    """The same certificate, signed with ECDSA and SHA-1. The cryptography of Debian 13 refuses to make one, so the name
+    of the algorithm is replaced here, and `openssl` signs."""
+    sha256, sha1 = bytes.fromhex("300a06082a8648ce3d040302"), bytes.fromhex("300906072a8648ce3d0401")
+    parts = certificate.tbs_certificate_bytes
+    assert parts.count(sha256) == 1 and parts[:2] == b"\x30\x82"
+    parts = _der(0x30, parts[4:].replace(sha256, sha1))
+    with tempfile.TemporaryDirectory() as folder:
+        key, data = pathlib.Path(folder, "key"), pathlib.Path(folder, "data")
+        key.write_bytes(_pem(signer))
+        data.write_bytes(parts)
+        signature = subprocess.run(["openssl", "dgst", "-sha1", "-sign", str(key), str(data)], check=True,
+                                   capture_output=True).stdout
+    return x509.load_der_x509_certificate(_der(0x30, parts + sha1 + _der(0x03, b"\0" + signature)))
+
+
 class Maker:
     """Certificates of every shape, good and bad, all below roots of its own."""
 
@@ -93,17 +120,21 @@ class Maker:
         self.folder = folder
 
     def issue(self, name, issuer=None, dns=(), uri=(), ip=(), usage=("client",), ca=False,
-              kind="ecdsa", digest=None, valid=(-1, 48)):
-        """`valid`: hours from now. Without an issuer it signs itself."""
+              kind="ecdsa", sha1=False, valid=(-1, 48)):
+        """`valid`: hours from now. Without an issuer it signs itself. `sha1`: with that instead of SHA-256."""
         key = KEYS[kind]()
         signer = issuer.key if issuer else key
         above = issuer.certificate.subject if issuer else _name(name)
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         builder = (x509.CertificateBuilder().subject_name(_name(name)).issuer_name(above)
                    .public_key(key.public_key()).serial_number(x509.random_serial_number())
                    .not_valid_before(now + datetime.timedelta(hours=valid[0]))
                    .not_valid_after(now + datetime.timedelta(hours=valid[1]))
-                   .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True))
+                   .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
+                   # Python 3.13 checks strictly: RFC 5280 4.2.1.1 and 4.2.1.2.
+                   .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+                   .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+                                  critical=False))
         names = ([x509.DNSName(x) for x in dns] +
                  [x509.UniformResourceIdentifier(x) for x in uri] +
                  [x509.IPAddress(ipaddress.ip_address(x)) for x in ip])
@@ -112,7 +143,12 @@ class Maker:
         if usage and not ca:
             usages = x509.ExtendedKeyUsage([USAGES[x] for x in usage])
             builder = builder.add_extension(usages, critical=False)
-        made = builder.sign(signer, digest or hashes.SHA256())
+        if ca:
+            # RFC 5280 4.2.1.3, as strictly.
+            builder = builder.add_extension(_CA_USAGE, critical=True)
+        made = builder.sign(signer, hashes.SHA256())
+        if sha1:
+            made = _with_sha1(made, signer)
         chain = [issuer.certificate, *issuer.above] if issuer and issuer.above is not None else []
         # The root is not sent: whoever trusts it has it.
         chain = [x for x in chain if x.issuer != x.subject]
@@ -124,7 +160,7 @@ class Maker:
     @staticmethod
     def crl(authority, path, revoked=(), valid=(-1, 48), signer=None):
         """Write a revocation list of an authority, signed by `signer` if that is another."""
-        now = datetime.datetime.utcnow()
+        now = datetime.datetime.now(datetime.timezone.utc)
         builder = (x509.CertificateRevocationListBuilder()
                    .issuer_name(authority.certificate.subject)
                    .last_update(now + datetime.timedelta(hours=valid[0]))

@@ -24,8 +24,11 @@ def h2spec():
             pytest.skip("package golang-go builds h2spec")
         cache = ROOT / ".cache"
         cache.mkdir(exist_ok=True)
+        config = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
         env = {**os.environ, "GOPATH": str(cache / "go"), "GOCACHE": str(cache / "go-build"),
-               "GOTOOLCHAIN": "local", "GOFLAGS": "-modcacherw"}
+               "GOTOOLCHAIN": "local", "GOFLAGS": "-modcacherw",
+               # Go's telemetry goes there; the user's settings of Go stay in force.
+               "XDG_CONFIG_HOME": str(cache / "go-config"), "GOENV": os.environ.get("GOENV", config + "/go/env")}
         done = subprocess.run([go, "build", "-o", str(BINARY), "github.com/summerwind/h2spec/cmd/h2spec"],
                               cwd=ROOT / "tests" / "h2spec", env=env, capture_output=True, text=True,
                               timeout=300, check=False)

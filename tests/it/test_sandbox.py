@@ -87,6 +87,74 @@ def test_a_reload_out_of_it_needs_a_restart(stable, boxed, tmp_path, change, sen
     assert corral.post("/api/chat", chat()).status == 200
 
 
+def keys_in(folder, config):
+    folder.mkdir()
+    kept = folder / "keys"
+    kept.write_text(pathlib.Path(config["api_keys_file"]).read_text())
+    kept.chmod(0o600)
+    return kept
+
+
+@pytest.mark.parametrize("way", ["a link elsewhere", "a folder by a link", "links of links"])
+def test_files_behind_links_are_read_again(stable, boxed, tmp_path, way):
+    """A link may lead out of its folder, and be replaced: by certbot, by the kubelet."""
+    sim = stable.sim()
+    config = stable.make_config([sim])
+    real = keys_in(tmp_path / "archive", config)
+    live = tmp_path / "live"
+    live.mkdir()
+    if way == "a link elsewhere":
+        (live / "keys").symlink_to(os.path.join("..", "archive", "keys"))
+        named = live / "keys"
+    elif way == "a folder by a link":
+        (live / "..data").symlink_to(real.parent)
+        named = live / "..data" / "keys"
+    else:
+        (tmp_path / "two").symlink_to("archive")
+        (live / "keys").symlink_to(tmp_path / "two" / "keys")
+        named = live / "keys"
+    corral = boxed(sim, api_keys_file=str(named))
+    corral.reload({**corral.config, "queue": {"max_waiting": 7}})
+    # The file is replaced where it is, and the link beside it.
+    fresh = real.with_name("fresh")
+    fresh.write_text(real.read_text())
+    fresh.chmod(0o600)
+    fresh.rename(real)
+    corral.reload({**corral.config, "queue": {"max_waiting": 8}})
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_a_folder_that_a_link_is_turned_to_is_read(stable, boxed, tmp_path):
+    """As the kubelet does: `..data` is renamed from one folder to the next beside it."""
+    sim = stable.sim()
+    config = stable.make_config([sim])
+    keys_in(tmp_path / "one", config)
+    keys_in(tmp_path / "two", config)
+    (tmp_path / "..data").symlink_to("one")
+    corral = boxed(sim, api_keys_file=str(tmp_path / "..data" / "keys"))
+    (tmp_path / "..next").symlink_to("two")
+    (tmp_path / "..next").rename(tmp_path / "..data")
+    corral.reload({**corral.config, "queue": {"max_waiting": 7}})
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_a_link_out_of_the_sandbox_needs_a_restart(stable, boxed, tmp_path):
+    sim = stable.sim()
+    config = stable.make_config([sim])
+    keys_in(tmp_path / "in", config)
+    (tmp_path / "live").mkdir()
+    (tmp_path / "live" / "keys").symlink_to(tmp_path / "in" / "keys")
+    corral = boxed(sim, api_keys_file=str(tmp_path / "live" / "keys"))
+    keys_in(tmp_path / "out", config)
+    (tmp_path / "live" / "next").symlink_to(tmp_path / "out" / "keys")
+    (tmp_path / "live" / "next").rename(tmp_path / "live" / "keys")
+    corral.reload({**corral.config, "queue": {"max_waiting": 7}}, result="failed")
+    # The folder is named, or the file that cannot be read.
+    detail = corral.logged("reload.failed")[0]["detail"]
+    assert str(tmp_path / "out") in detail or "Permission denied" in detail, detail
+    assert corral.post("/api/chat", chat()).status == 200
+
+
 def test_off_says_so(stable, monkeypatch):
     monkeypatch.setenv("CORRAL", os.environ["CORRAL_PLAIN"])
     corral = stable.corral(stable.sim(), sandbox={"mode": "off"})

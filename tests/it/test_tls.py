@@ -173,7 +173,7 @@ def test_s208_s211_a_renewed_certificate_is_used_without_a_dropped_stream(
     def run():
         data = h1.post("/api/chat", chat(tokens=220), corral.key())
         answers.append(corral.ask(data, timeout=30, tls=context(authority), name="localhost"))
-    threads = [threading.Thread(target=run) for _ in range(3)]
+    threads = [threading.Thread(target=run, daemon=True) for _ in range(3)]
     for thread in threads:
         thread.start()
     wait_for(lambda: sim.stat("in_flight") == 3, 5, "streams")

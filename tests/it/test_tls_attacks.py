@@ -10,7 +10,6 @@ import threading
 import time
 
 import pytest
-from cryptography.hazmat.primitives import hashes
 
 import h1
 import hello
@@ -313,7 +312,7 @@ def broken_files(site, folder):
         (folder / name).write_bytes(data)
     (folder / "folder").mkdir()
     weak = site.leaf("weak", kind="rsa1024")
-    sha1 = site.make.issue("sha1", site.make.authority("sha1 root"), digest=hashes.SHA1(),
+    sha1 = site.make.issue("sha1", site.make.authority("sha1 root"), sha1=True,
                            dns=["localhost"], usage=("server",))
     p192 = site.leaf("p192", kind="p192")
     good = site.ecdsa
@@ -460,7 +459,7 @@ def swaps_under_load(stable, make_config, site, folder, count):
                         ends.append((done.status, done.end, done.lines[-1].get("eval_count") == wanted))
             except (OSError, ValueError) as error:
                 ends.append(repr(error))
-    threads = [threading.Thread(target=run, args=(tokens,)) for tokens in [1] * 4 + [100] * 16]
+    threads = [threading.Thread(target=run, args=(tokens,), daemon=True) for tokens in [1] * 4 + [100] * 16]
     for thread in threads:
         thread.start()
     wait_for(lambda: sim.stat("in_flight") >= 16, 10, "the streams")

