@@ -71,11 +71,13 @@ class Probes:
         slow = [took for took in self.took if took > 0.1]
         print("%d probes, the slowest %.0f ms, %d above 100 ms" % (
             len(self.took), max(self.took) * 1000, len(slow)))
-        assert len(slow) <= 1 + len(self.took) // 100 and max(self.took) < 1
+        assert len(slow) <= 1 + len(self.took) // 50 and max(self.took) < 1
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_bomb_delays_no_probe(stable, name):
+def test_a_bomb_delays_no_probe(stable, monkeypatch, name):
+    """Without a sanitizer, which takes ten times as long: tests/unit/config/test_bombs.c has one."""
+    monkeypatch.setenv("CORRAL", program("CORRAL_PLAIN"))
     sim = stable.sim("--tokens-per-s", "0").warm()
     corral = stable.corral(sim)
     with Probes(corral) as probes:
@@ -90,7 +92,7 @@ def test_a_bomb_delays_no_probe(stable, name):
 
 
 def test_a_large_herd_delays_no_probe(stable, monkeypatch):
-    """Read, checked and put into force; and back again. Without a sanitizer, which takes ten times as long."""
+    """Read, checked and put into force; and back again."""
     monkeypatch.setenv("CORRAL", program("CORRAL_PLAIN"))
     sim = stable.sim("--tokens-per-s", "0").warm()
     corral = stable.corral(sim)
