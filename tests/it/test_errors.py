@@ -3,12 +3,13 @@
 import contextlib
 import json
 import re
+import time
 
 import pytest
 
 import h1
 import harness
-from harness import chat, wait_for
+from harness import PROTOCOL, chat, wait_for
 
 INFERENCE = ["/api/generate", "/api/chat", "/api/embed", "/api/embeddings", "/v1/chat/completions",
              "/v1/completions", "/v1/embeddings", "/v1/responses", "/v1/messages", "/api/show"]
@@ -318,6 +319,26 @@ def test_sizes(stable):
         answer = corral.post("/api/chat", {"model": "tiny", "messages": messages})
         assert answer.status == 413, answer
     assert sim.stats()["requests"].get("POST /api/chat", 0) == 0
+
+
+def test_a_body_that_is_wrong_early_is_answered_when_it_has_come(stable):
+    """Its memory is given back at once; what still comes is dropped, and it too has an end."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, limits={"body_bytes": 1048576})
+    bad = b'{"model":tiny,"a":"'
+    with corral.client() as client:
+        client.send(h1.request("POST", "/api/chat", h1.bearer(corral.key(), ("Content-Length", "1000000"))) +
+                    bad + b"x" * 500000)
+        time.sleep(0.3)
+        assert corral.metrics().sum("corral_body_bytes") == 0, "held for nothing"
+        if PROTOCOL == "h1":
+            client.send(b"x" * (500000 - len(bad)))
+            answer = client.answer()
+            assert answer.status == 400 and answer.field("Connection") is None, answer
+            assert client.send(h1.post("/api/chat", chat(), corral.key())).answer().status == 200
+    if PROTOCOL == "h1":
+        chunked = h1.request("POST", "/api/chat", h1.bearer(corral.key(), ("Transfer-Encoding", "chunked")))
+        refused(corral, chunked + b"100100\r\n" + bad + b"x" * (0x100100 - len(bad)), 413, "body_too_large", closes=True)
 
 
 def test_body_memory_is_bounded(stable):

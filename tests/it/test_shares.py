@@ -1,16 +1,16 @@
 """What one client may take of what all share: connections, failed logins, log lines, the health port."""
 
 import contextlib
-import json
 import socket
 import threading
 import time
 
+import jwt
 import pytest
 
 import h1
 import h2
-from harness import chat, free_port, release, together, wait_for
+from harness import release, together, wait_for
 
 WIRES = {"h1": h1, "h2": h2}
 
@@ -202,6 +202,37 @@ def test_no_line_of_a_tenant_is_lost_to_strangers(stable, monkeypatch):
 
 # ---- health and metrics ----
 
+def test_an_address_holds_a_few_of_the_health_ports_connections(stable):
+    """32 of one address, 256 in all: the oldest silent ones are closed."""
+    corral = stable.corral(stable.sim())
+
+    def silent(source):
+        one = socket.socket()
+        one.bind((source, 0))
+        one.connect(corral.health)
+        return one
+
+    def still_open(peers):
+        for one in peers:
+            one.settimeout(0.01)
+        count = 0
+        for one in peers:
+            try:
+                count += one.recv(1) != b""
+            except TimeoutError:
+                count += 1
+            except OSError:
+                pass
+        return count
+    one_address = [silent("127.0.0.1") for _ in range(40)]
+    wait_for(lambda: still_open(one_address) == 32, 3, "eight to be closed")
+    assert still_open(one_address[:8]) == 0, "the oldest"
+    many = [silent("127.0.2.%d" % (i % 20)) for i in range(400)]
+    wait_for(lambda: still_open(one_address + many) == 256, 3, "256 to be left")
+    for one in one_address + many:
+        one.close()
+
+
 @pytest.mark.parametrize("port", ["health", "metrics_address"])
 def test_silent_peers_keep_no_probe_waiting(stable, port):
     """A thousand of them, from one address and from many, from the probe's own too."""
@@ -232,3 +263,31 @@ def test_metrics_are_not_for_other_names(stable):
         assert answer.status == status, (host, answer)
     answer = h1.ask(corral.metrics_address, b"GET /metrics HTTP/1.0\r\n\r\n")
     assert answer.status == 200
+
+
+# ---- lists ----
+
+def test_a_list_is_shared_only_by_who_may_see_the_same(stable, tmp_path):
+    """Tokens of one tenant whose own models differ, again and again on one worker, beside an API key."""
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"0123456789abcdef0123456789abcdef")
+    secret.chmod(0o600)
+    sim = stable.sim("--models", "tiny:268.10M,embed:22.57M,other:1B")
+    corral = stable.corral(sim, workers=1, issuers=[
+        {"issuer": "test", "audience": ["corral"], "keys_file": str(secret), "kid": "one"}])
+    wait_for(lambda: b"other" in corral.get("/api/tags").body, 5, "the models")
+
+    def token_of(*models):
+        now = int(time.time())
+        claims = {"iss": "test", "aud": "corral", "sub": "ann", "tenant": "acme", "iat": now, "exp": now + 600,
+                  "models": list(models)}
+        return jwt.encode(claims, secret.read_bytes(), algorithm="HS256", headers={"kid": "one"})
+    every = {"tiny", "embed", "other"}
+    callers = [(corral.key(), every), (token_of("tiny"), {"tiny"}), (token_of("embed", "other"), {"embed", "other"}),
+               (token_of("embed,other"), set()), (token_of(), set()), (token_of("*"), every)]
+    for _ in range(3):
+        for path in ("/api/tags", "/v1/models"):
+            for key, expected in callers:
+                body = corral.ask(h1.get(path, key)).json
+                names = {m["name"] for m in body["models"]} if "models" in body else {m["id"] for m in body["data"] or []}
+                assert {name.split(":")[0] for name in names} == expected, (path, expected, names)

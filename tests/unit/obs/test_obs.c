@@ -157,6 +157,37 @@ START_TEST(a_full_ring_drops_and_counts)
 }
 END_TEST
 
+/* Before the helper starts: what strangers cause leaves half of the ring to others. */
+START_TEST(minor_lines_leave_room)
+{
+    enum { LINE_BYTES = 1000 };
+    struct log_settings settings = {LOG_INFO, "/dev/null"};
+    struct logger *l;
+    char text[LINE_BYTES];
+
+    memset(text, 'x', sizeof(text));
+    ck_assert_int_eq(logger_create(&settings, &l), CE_OK);
+    struct log_source *s = logger_source(l);
+    uint64_t dropped[2];
+
+    for (int minor = 1; minor >= 0; minor--) {
+        for (int i = 0; i < LOG_RING_BYTES / LINE_BYTES; i++) {
+            struct log_line line;
+
+            log_begin(&line, s, LOG_INFO, "flood");
+            line.minor = minor == 1;
+            log_text(&line, "x", slice_of(text, sizeof(text)));
+            log_end(&line);
+        }
+        dropped[minor] = logger_dropped(l);
+    }
+    ck_assert_uint_gt(dropped[1], LOG_RING_BYTES / LINE_BYTES / 2); /* a line has its frame, too */
+    ck_assert_uint_lt(dropped[0] - dropped[1], dropped[1] + LOG_RING_BYTES / LINE_BYTES / 5);
+    ck_assert_uint_lt(dropped[0] - dropped[1], LOG_RING_BYTES / LINE_BYTES);
+    logger_destroy(l);
+}
+END_TEST
+
 START_TEST(a_failing_target_is_counted)
 {
     struct log_settings settings = {LOG_INFO, "/dev/full"};
@@ -248,6 +279,7 @@ static Suite *obs_suite(void)
     tcase_add_test(tc, what_does_not_fit_is_left_out);
     tcase_add_test(tc, one_byte_is_found_anywhere);
     tcase_add_test(tc, a_full_ring_drops_and_counts);
+    tcase_add_test(tc, minor_lines_leave_room);
     tcase_add_test(tc, a_failing_target_is_counted);
     tcase_add_test(tc, tables_are_summed);
     tcase_add_test(tc, series_are_bounded);
