@@ -694,7 +694,7 @@ RULES = [
      "    if (wants_bytes(c)) {\n        read_some(c);\n        ask_again(c);\n    }", [],
      it("cut_at_every_byte", "test_half_records.py")),
     ("large bodies are read in steps", "exchange/body.c", "ex->body.len > BODY_DIRECT_BYTES) {", "false) {", [],
-     it("objects or numbers", "test_turns.py")),
+     it("wrong_early", "test_errors.py")),
     ("a faulty body gives its memory back", "exchange/body.c", "    buf_finish(&ex->body);\n    arena_finish(&r->scratch);",
      "    arena_finish(&r->scratch);", [], it("wrong_early", "test_errors.py")),
     ("a faulty body has an end", "exchange/body.c",
