@@ -282,10 +282,13 @@ def test_a_list_is_shared_only_by_who_may_see_the_same(stable, tmp_path):
         return jwt.encode(claims, secret.read_bytes(), algorithm="HS256", headers={"kid": "one"})
     every = {"tiny", "embed", "other"}
     callers = [(corral.key(), every), (token_of("tiny"), {"tiny"}), (token_of("embed", "other"), {"embed", "other"}),
-               (token_of("embed,other"), set()), (token_of(), set()), (token_of("*"), every)]
+               (token_of("embed,other"), set()), (token_of(), set()), (token_of("*"), every),
+               (corral.key("lister"), {"embed"})]
     for _ in range(3):
         for path in ("/api/tags", "/v1/models"):
             for key, expected in callers:
                 body = corral.ask(h1.get(path, key)).json
                 names = {m["name"] for m in body["models"]} if "models" in body else {m["id"] for m in body["data"] or []}
                 assert {name.split(":")[0] for name in names} == expected, (path, expected, names)
+    sim.kill()
+    wait_for(lambda: corral.get("/api/tags").status == 503, 10, "the end of a list that nobody has any more")
