@@ -1,7 +1,10 @@
 """The gateways that are measured, their configurations (peers/) and the credentials they check."""
 
+
 import base64
+import functools
 import json
+import machine
 import os
 import pathlib
 import re
@@ -11,8 +14,6 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-
-import machine
 
 BUILD = machine.ROOT / "build-release"
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
@@ -136,13 +137,22 @@ class Herd:
         found["openssl"] = first(["openssl", "version"], r"OpenSSL (\S+)")
         return found
 
-    def configure(self, file, **values):
+    def configure(self, file, binary=None, **values):
         text = (PEERS / file).read_text()
         for key, value in {"WORK": self.work, "UPSTREAM": self.upstream, "SECRET": self.secret, **values}.items():
             text = text.replace(f"@{key}@", str(value))
         path = self.work / f"{values['CLEAR']}-{file}"
-        path.write_text(text)
+        path.write_text("".join(line for line in text.splitlines(True) if self.knows(binary, line)))
         return path
+
+    @functools.lru_cache(maxsize=None)
+    def knows(self, binary, line):
+        """False: a line of a corral's configuration that this one, an older one, does not know."""
+        if not line.rstrip().endswith("# optional"):
+            return True
+        key = line.strip().partition(":")[0]
+        reference = subprocess.run([binary, "reference"], capture_output=True, text=True, check=True).stdout
+        return "." + key + "`" in reference
 
     def start(self, name, wrapper=()):
         """`wrapper`: what runs a corral, with its options; the sandbox is then off."""
@@ -155,8 +165,9 @@ class Herd:
             arguments = [BUILD / "bench/bench-relay", clear, self.upstream]
         elif name.startswith("corral") or name in self.corrals:
             replica = f"unix:{self.work}/sim.sock" if name == "corral-path" else f"http://127.0.0.1:{self.upstream}"
-            arguments = [*wrapper, self.corrals.get(name, CORRAL), "serve", self.configure(
-                "corral.yaml", METRICS=machine.free_port(), REPLICA=replica, WORKERS=2 if name == "corral2" else 1,
+            corral = self.corrals.get(name, CORRAL)
+            arguments = [*wrapper, corral, "serve", self.configure(
+                "corral.yaml", corral, METRICS=machine.free_port(), REPLICA=replica, WORKERS=2 if name == "corral2" else 1,
                 SANDBOX="off" if wrapper else "auto", **ports)]
         elif name == "haproxy":
             arguments = [binary, "-db", "-f", self.configure("haproxy.cfg", **ports)]

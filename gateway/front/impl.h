@@ -22,10 +22,10 @@ struct front {
     struct engine *engine;
     struct front_listener *listeners; /* owned */
     size_t listener_count;
-    struct h2_room *h2;  /* owned */
-    struct list servers; /* server.of_front */
-    size_t server_count;
-    struct list strangers; /* server.of_strangers, the oldest first */
+    struct h2_room *h2;    /* owned */
+    struct list servers;   /* server.of_front, with a credential */
+    struct list strangers; /* server.of_front, without one; the oldest first */
+    size_t server_count;   /* of both */
     struct list arrivals;  /* arrival.of_front */
     size_t arrival_count;
     bool draining;

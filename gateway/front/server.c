@@ -42,7 +42,8 @@ enum corral_err server_known(struct server *s, uint32_t tenant)
         return err;
     }
     s->tenant = tenant;
-    list_unlink(&s->of_strangers);
+    list_unlink(&s->of_front);
+    list_push_back(&s->front->servers, &s->of_front);
     source_count_release(h->sources, source);
     return CE_OK;
 }
@@ -53,7 +54,6 @@ static void forget(struct server *s)
     uint64_t source = net_peer_source(&s->peer);
 
     if (server_is_stranger(s)) {
-        list_unlink(&s->of_strangers);
         source_count_release(h->sources, source);
     } else {
         source_count_release(h->known_sources, source);
@@ -78,9 +78,9 @@ bool server_close_stranger(struct front *f)
     if (list_empty(&f->strangers)) {
         return false;
     }
-    struct server *s = CONTAINER_OF(f->strangers.next, struct server, of_strangers);
+    struct server *s = CONTAINER_OF(f->strangers.next, struct server, of_front);
 
-    if (front_now_ms(f) - s->began_ms < GRACE_MS) {
+    if ((uint32_t)front_now_ms(f) - s->began_ms < GRACE_MS) {
         return false;
     }
     metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, CE_CONNECTIONS, 0, 0, 1);
@@ -193,11 +193,10 @@ void server_start(struct front_listener *fl, int fd, const struct net_address *p
     s->tls = tls != NULL;
     s->trusted = trusted;
     s->tenant = INTERN_NONE;
-    s->began_ms = front_now_ms(f);
+    s->began_ms = (uint32_t)front_now_ms(f);
     list_init(&s->reapable.link);
     deadline_init(&s->deadline, on_deadline);
-    list_push_back(&f->servers, &s->of_front);
-    list_push_back(&f->strangers, &s->of_strangers);
+    list_push_back(&f->strangers, &s->of_front);
     f->server_count++;
     s->conn = conn_accept(f->engine->worker, fd, tls, settings->timeouts.handshake_s * 1000,
                           &first_events, s);
@@ -240,9 +239,9 @@ void server_end(struct server *s, enum corral_err why)
     worker_reap(f->engine->worker, &s->reapable, destroy_reaped);
 }
 
-void server_drain_all(struct front *f)
+static void drain_list(struct front *f, struct list *servers)
 {
-    LIST_EACH(link, next, &f->servers)
+    LIST_EACH(link, next, servers)
     {
         struct server *s = CONTAINER_OF(link, struct server, of_front);
 
@@ -254,10 +253,22 @@ void server_drain_all(struct front *f)
     }
 }
 
-void server_close_all(struct front *f)
+void server_drain_all(struct front *f)
 {
-    LIST_EACH(link, next, &f->servers)
+    drain_list(f, &f->strangers);
+    drain_list(f, &f->servers);
+}
+
+static void close_list(struct list *servers)
+{
+    LIST_EACH(link, next, servers)
     {
         conn_close(CONTAINER_OF(link, struct server, of_front)->conn, CE_CLIENT_GONE);
     }
+}
+
+void server_close_all(struct front *f)
+{
+    close_list(&f->strangers);
+    close_list(&f->servers);
 }

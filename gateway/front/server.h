@@ -29,13 +29,17 @@ enum h1_state {
 
 /** HTTP/1.1 of a connection. */
 struct h1_server {
-    struct exchange *exchange; /* borrowed; NULL: none */
-    uint64_t body_left;
+    struct exchange *exchange;   /* borrowed; NULL: none */
     struct shared_bytes *shared; /* counted; of the answer, not all of it written yet */
-    size_t shared_at;            /* what is written of it */
+    union {
+        uint64_t body_left; /* of the request, in H1_BODY */
+        size_t shared_at;   /* what is written of `shared`; behind the body */
+    };
     struct stall stall;
-    struct h1_scan scan;       /* until a head is whole */
-    struct h1_chunked chunked; /* of its body */
+    union {
+        struct h1_scan scan;       /* until a head is whole: H1_IDLE, H1_HEAD */
+        struct h1_chunked chunked; /* of its body: H1_BODY */
+    };
     enum h1_state state;
     enum http_framing request_framing;
     bool served; /* has had a request already */
@@ -49,17 +53,16 @@ struct h1_server {
 
 struct server {
     struct reapable reapable;
-    struct list of_front;     /* front.servers */
-    struct list of_strangers; /* front.strangers, until it has shown a credential */
-    struct front *front;      /* borrowed */
-    struct conn *conn;        /* owned until on_closed */
+    struct list of_front; /* front.strangers until it has shown a credential, then front.servers */
+    struct front *front;  /* borrowed */
+    struct conn *conn;    /* owned until on_closed */
     struct deadline deadline; /* until the protocol is known; then HTTP/1.1's */
     struct net_peer peer;
     struct tls_names *certificate; /* owned; NULL: the client showed none */
     void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
     void *codec;                   /* borrowed: h1 below, or an h2_server */
     struct h1_server h1;           /* within, since most connections are of it */
-    uint64_t began_ms;
+    uint32_t began_ms;             /* modulo 2^32 */
     uint32_t tenant; /* whose share of connections it takes; INTERN_NONE: it is a stranger */
     bool tls;
     bool trusted; /* comes from a trusted source */

@@ -85,7 +85,9 @@ void conn_close(struct conn *c, enum corral_err why)
     event_del(&c->read_event);
     conn_arm_write(c, false);
     list_unlink(&c->dirty_link);
-    list_unlink(&c->again_link);
+    if (c->again) {
+        worker_forget_again(c->worker, c);
+    }
     tls_conn_free(c);
     block_release(&c->worker->blocks, &c->in);
     block_release(&c->worker->blocks, &c->out);
@@ -281,8 +283,9 @@ static bool wants_bytes(const struct conn *c)
  */
 static void ask_again(struct conn *c)
 {
-    if (wants_bytes(c) && list_empty(&c->again_link) && c->transport->has_buffered(c)) {
-        list_push_back(&c->worker->again, &c->again_link);
+    if (wants_bytes(c) && !c->again && c->transport->has_buffered(c)) {
+        c->again = true;
+        worker_read_again(c->worker, c);
     }
 }
 
@@ -386,6 +389,7 @@ static void on_connected(struct conn *c)
 
 void conn_read_again(struct conn *c)
 {
+    c->again = false;
     worker_touch(c->worker);
     if (wants_bytes(c)) {
         read_some(c);
@@ -456,7 +460,6 @@ static struct conn *make(struct worker *w, int fd, const struct conn_events *eve
     c->in_max_bytes = DEFAULT_IN_MAX_BYTES;
     c->transport = &transport_plain;
     list_init(&c->dirty_link);
-    list_init(&c->again_link);
     list_init(&c->reapable.link);
     deadline_init(&c->deadline, on_deadline);
     event_assign(&c->read_event, w->base, fd, EV_READ | EV_PERSIST, on_readable, c);

@@ -64,7 +64,6 @@ struct conn {
     struct event read_event;
     struct event *write_event; /* owned; NULL: nobody waits for the peer to take bytes */
     struct list dirty_link;    /* worker.dirty */
-    struct list again_link;    /* worker.again */
     struct block *in;          /* owned; not consumed yet */
     struct block *out;         /* owned; plaintext to send */
     struct block *wire;        /* owned; TLS records the kernel did not take */
@@ -78,10 +77,11 @@ struct conn {
     uint8_t state;
     bool offers_h1; /* by ALPN; a server's side */
     bool offers_h2;
-    bool reading;      /* the owner wants bytes */
-    bool deaf;         /* the kernel refused to watch it: it will be closed */
-    bool delivering;   /* on_data is running */
-    bool want_drained; /* a send came back short: tell when all is gone */
+    bool reading;        /* the owner wants bytes */
+    bool deaf;           /* the kernel refused to watch it: it will be closed */
+    bool delivering : 1; /* on_data is running */
+    bool again : 1;      /* in worker.again */
+    bool want_drained;   /* a send came back short: tell when all is gone */
     bool eof_seen;
 };
 

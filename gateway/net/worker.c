@@ -24,9 +24,15 @@ void worker_touch(struct worker *w)
     }
 }
 
-bool worker_share_is_spent(const struct worker *w)
+/* The clock is read only by who asks: most turns have nothing that takes long. */
+bool worker_share_is_spent(struct worker *w)
 {
-    return clock_mono_us() >= w->share_until_us;
+    uint64_t now_us = clock_mono_us();
+
+    if (w->share_until_us == 0) {
+        w->share_until_us = now_us + WORKER_SHARE_US;
+    }
+    return now_us >= w->share_until_us;
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -95,7 +101,6 @@ struct worker *worker_create(unsigned index)
     worker_touch(w);
     wheel_init(&w->wheel, w->now_ms);
     list_init(&w->dirty);
-    list_init(&w->again);
     list_init(&w->reap);
     w->scratch = xcalloc(1, WORKER_SCRATCH_BYTES);
     w->cipher_capacity = WORKER_CIPHER_BYTES;
@@ -130,6 +135,7 @@ void worker_destroy(struct worker *w)
     pthread_mutex_destroy(&w->mail_lock);
     free(w->inbox);
     free(w->reading);
+    free(w->again);
     free(w->scratch);
     free(w->cipher);
     free(w);
@@ -146,7 +152,7 @@ static void flush_dirty(struct worker *w)
 
 static void begin_share(struct worker *w)
 {
-    w->share_until_us = clock_mono_us() + WORKER_SHARE_US;
+    w->share_until_us = 0;
 }
 
 static void fire_deadlines(struct worker *w)
@@ -169,22 +175,41 @@ static void deliver_mail(struct worker *w)
 /* One read of each, behind all connections that had events. */
 static void read_again(struct worker *w)
 {
-    struct list waiting;
-    struct list *link;
+    size_t count = w->again_count;
+    size_t at = 0;
 
     begin_share(w);
-    list_init(&waiting);
-    list_splice_back(&waiting, &w->again);
-    while (!worker_share_is_spent(w) && (link = list_pop_front(&waiting)) != NULL) {
-        conn_read_again(CONTAINER_OF(link, struct conn, again_link));
+    while (at < count && !worker_share_is_spent(w)) {
+        struct conn *c = w->again[at];
+
+        w->again[at++] = NULL;
+        if (c != NULL) { /* else it has closed */
+            conn_read_again(c);
+        }
     }
-    list_splice_back(&waiting, &w->again); /* those not reached come first next time */
-    list_splice_back(&w->again, &waiting);
+    w->again_count -= at; /* those not reached, and those that came meanwhile */
+    memmove(w->again, w->again + at, w->again_count * sizeof(struct conn *));
+}
+
+void worker_read_again(struct worker *w, struct conn *c)
+{
+    w->again = xgrow(w->again, w->again_count, &w->again_capacity, sizeof(struct conn *));
+    w->again[w->again_count++] = c;
+}
+
+void worker_forget_again(struct worker *w, const struct conn *c)
+{
+    for (size_t i = 0; i < w->again_count; i++) {
+        if (w->again[i] == c) {
+            w->again[i] = NULL;
+            return;
+        }
+    }
 }
 
 static bool has_more(const struct worker *w)
 {
-    return w->hook_has_more || !list_empty(&w->again) || !list_empty(&w->wheel.due) ||
+    return w->hook_has_more || w->again_count > 0 || !list_empty(&w->wheel.due) ||
            w->reading_at < w->reading_len;
 }
 
@@ -197,7 +222,7 @@ static void do_the_rest(struct worker *w)
     if (w->reading_at < w->reading_len) {
         deliver_mail(w);
     }
-    if (!list_empty(&w->again)) {
+    if (w->again_count > 0) {
         read_again(w);
     }
 }

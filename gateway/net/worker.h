@@ -43,6 +43,8 @@ struct reapable {
     void (*destroy)(struct reapable *r);
 };
 
+struct conn;
+
 struct worker {
     unsigned index;
     struct event_base *base; /* owned */
@@ -51,15 +53,18 @@ struct worker {
     struct wheel wheel;
     struct block_pool blocks;
     struct list dirty; /* conn.dirty_link */
-    struct list again; /* conn.again_link: their TLS may hold records that no event announces */
-    struct list reap;  /* reapable.link */
-    char *scratch;     /* owned; WORKER_SCRATCH_BYTES */
-    char *cipher;      /* owned; what TLS wrote in the current flush */
+    struct conn *
+        *again; /* owned; their TLS may hold records that no event announces; NULL: closed */
+    size_t again_count;
+    size_t again_capacity;
+    struct list reap; /* reapable.link */
+    char *scratch;    /* owned; WORKER_SCRATCH_BYTES */
+    char *cipher;     /* owned; what TLS wrote in the current flush */
     size_t cipher_len;
     size_t cipher_capacity;
     uint32_t handshake_steps; /* in this turn */
     uint64_t turn_began_us;   /* 0: no event was handled in this turn yet */
-    uint64_t share_until_us;  /* when the current part of the turn has had its time */
+    uint64_t share_until_us;  /* when the current part of the turn has had its time; 0: not asked */
     uint64_t last_turn_us;    /* how long the turn before took, from its first event */
     pthread_t thread;         /* set before worker_run; for "is it me?" */
     void *upper;              /* borrowed; what app/ hangs on it */
@@ -103,7 +108,11 @@ void worker_mail(struct worker *w, const struct mail *mail);
 void worker_touch(struct worker *w);
 
 /** Whether the current part of the turn (deadlines, mail, TLS, hook) has had its time. */
-bool worker_share_is_spent(const struct worker *w);
+bool worker_share_is_spent(struct worker *w);
+
+/** One read of `c` behind the other connections, in this turn or the next; conn.again is set. */
+void worker_read_again(struct worker *w, struct conn *c);
+void worker_forget_again(struct worker *w, const struct conn *c);
 
 /** Free after this turn. */
 void worker_reap(struct worker *w, struct reapable *r, void (*destroy)(struct reapable *r));

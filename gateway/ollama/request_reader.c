@@ -63,7 +63,7 @@ struct request_reader *request_reader_create(const struct route *route,
 {
     struct request_reader *r = arena_alloc_raw(scratch, sizeof(*r));
 
-    memset(&r->parts, 0, sizeof(r->parts));
+    memset(&r->parts, 0, offsetof(struct request_parts, root)); /* the rest where it is present */
     r->parts.route = route;
     r->parts.notes = &r->notes;
     r->notes.count = 0;
