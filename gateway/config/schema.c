@@ -287,7 +287,8 @@ static const struct key_spec limit_keys[] = {
     {"connections_per_trusted_address", KEY_U32,
      AT(struct settings, limits.connections_per_trusted_address), .min = 1, .max = 1000000,
      .fallback = "1024",
-     .sentence = "The same for a listener's trusted_sources, with a credential and without."},
+     .sentence = "The same for a listener's trusted_sources and UNIX sockets. Behind them are many "
+                 "clients: with a credential only connections_per_tenant holds."},
     {"connections_per_known_address", KEY_U32,
      AT(struct settings, limits.connections_per_known_address), .min = 1, .max = 1000000,
      .fallback = "512",

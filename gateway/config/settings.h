@@ -56,7 +56,7 @@ struct limit_settings {
     uint64_t tenant_answer_memory_bytes; /* of one tenant; 0: half of them */
     uint32_t connections;                /* 0: (descriptor limit - 256) / 2 */
     uint32_t connections_per_address;
-    uint32_t connections_per_trusted_address; /* the same for both, of trusted_sources */
+    uint32_t connections_per_trusted_address; /* the same, of trusted_sources */
     uint32_t connections_per_known_address;   /* that have shown a credential */
     uint32_t connections_per_tenant;          /* 0: half of all */
     uint64_t image_bytes;

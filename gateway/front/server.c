@@ -32,8 +32,7 @@ enum corral_err server_known(struct server *s, uint32_t tenant)
         return CE_OK;
     }
     if (!source_count_take(h->known_sources, source,
-                           s->trusted ? limits->connections_per_trusted_address
-                                      : limits->connections_per_known_address)) {
+                           s->trusted ? UINT32_MAX : limits->connections_per_known_address)) {
         return CE_CONNECTIONS_ADDRESS;
     }
     enum corral_err err = connection_share_take(&h->shares, tenant, limits);

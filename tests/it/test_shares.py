@@ -82,13 +82,15 @@ def test_an_address_has_a_share_of_connections_with_a_credential_too(stable, pro
         assert on(corral, protocol, source="127.0.0.4")[1].status == 200
 
 
-def test_trusted_sources_have_their_own_share(stable, make_config):
+def test_trusted_sources_may_hold_many_connections(stable, make_config):
+    """Behind them are many clients: with a credential only the share of the tenant holds."""
     config = make_config([stable.sim()], limits={"connections_per_address": 2, "connections_per_known_address": 2,
-                                                 "connections_per_trusted_address": 6})
+                                                 "connections_per_trusted_address": 3, "connections_per_tenant": 8})
     config["listeners"][0]["trusted_sources"] = ["127.0.0.9/32"]
     corral = stable.serve(config)
-    with crowd(corral, h1, 6, source="127.0.0.9"):
+    with crowd(corral, h1, 8, source="127.0.0.9"):
         assert on(corral, h1, source="127.0.0.9")[1].status == 429
+        assert on(corral, h1, "beta", source="127.0.0.9")[1].status == 200
 
 
 def test_silent_strangers_make_room(stable):
