@@ -55,7 +55,8 @@ class Town:
         settings.setdefault("limits", {"connections_per_address": COUNT,
                                        "connections_per_trusted_address": COUNT,
                                        "connections_per_known_address": COUNT,
-                                       "connections_per_tenant": 2 * COUNT})
+                                       "connections_per_tenant": 2 * COUNT,
+                                       "answer_memory_bytes": 1 << 30, "tenant_answer_memory_bytes": 1 << 30})
         self.corral = stable.corral(good, *self.sims, slots=SLOTS, tenants={
             "acme": {}, "beta": {"max_running": COUNT, "max_waiting": COUNT}}, **settings)
         self.host, self.port = self.corral.address

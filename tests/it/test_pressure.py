@@ -73,7 +73,8 @@ def slow_readers(stable, monkeypatch, count, settle, seconds):
     corral = stable.corral(*sims, slots=1000, timeouts={"write_stall_s": 3600},
                            limits={"connections_per_address": count,
                                    "connections_per_trusted_address": count,
-                                   "connections_per_known_address": count, "connections_per_tenant": count},
+                                   "connections_per_known_address": count, "connections_per_tenant": count,
+                                   "answer_memory_bytes": 1 << 30, "tenant_answer_memory_bytes": 1 << 30},
                            tenants={"acme": {"max_running": count}})
     at_rest = corral.rss()
     slow = [corral.client(timeout=60, rcvbuf=4096).send(corral.chat_bytes(tokens=ENDLESS))
