@@ -430,10 +430,12 @@ def test_a_certificate_that_holds_no_more_gets_no_further_request(stable, club, 
     wait_for(lambda: not any(let_in(corral, club.context(club.acme)) for _ in range(4)), 3, "every worker")
     for client in kept:
         answer = client.send(request).answer()
-        assert answer.status == 401, answer
-        assert client.wait_end(3), "the connection stays"
+        # On a busy Debian 13 one in some twenty sees a reset in place of the 401 that was sent.
+        assert answer.status == 401 or client.end == "rst", answer
+        assert client.wait_end(3) != "open", "the connection stays"
         client.close()
-    assert sim.posts() == posts
+    assert sim.posts() == posts, "nothing reached the replica"
+    wait_for(lambda: len([x for x in corral.logged("access") if x["status"] == 401]) == 6, 3, "six refusals")
 
 
 FOLDERS = {
