@@ -86,7 +86,7 @@ void server_on_eof(struct conn *c);
 MUST_USE enum corral_err server_known(struct server *s, uint32_t tenant);
 /** How long it may wait for its next request: a stranger as long as for its first. */
 uint64_t server_idle_ms(const struct server *s);
-/** Close the stranger that has been here longest, to make room. False: there is none. */
+/** Close the stranger that has been here longest, to make room. False: none for a second yet. */
 bool server_close_stranger(struct front *f);
 /** Set the clock of who takes nothing at the moment, unless it runs. */
 void server_stall(struct server *s, struct stall *stall, uint64_t bytes);

@@ -1,5 +1,6 @@
 /**
- * How many connections each source address holds that have not shown a credential yet.
+ * How many connections each source address holds: one table for those that have not shown a
+ * credential yet, another for those that have.
  *
  * Shared by all workers: 64 shards, a mutex each, never held over I/O. A source without connections
  * takes no memory. Sources are net_peer_source() keys.

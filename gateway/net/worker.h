@@ -52,9 +52,8 @@ struct worker {
     uint64_t now_ms;         /* the same */
     struct wheel wheel;
     struct block_pool blocks;
-    struct list dirty; /* conn.dirty_link */
-    struct conn *
-        *again; /* owned; their TLS may hold records that no event announces; NULL: closed */
+    struct list dirty;   /* conn.dirty_link */
+    struct conn **again; /* owned; their TLS may hold whole records; NULL: it has closed */
     size_t again_count;
     size_t again_capacity;
     struct list reap; /* reapable.link */
@@ -69,8 +68,7 @@ struct worker {
     pthread_t thread;         /* set before worker_run; for "is it me?" */
     void *upper;              /* borrowed; what app/ hangs on it */
     void (*on_mail)(struct worker *w, const struct mail *mail);
-    /** The end of a turn; may be NULL. Whether it has more to do: then the next turn comes at once.
-     */
+    /** The end of a turn; may be NULL. True: it has more to do, the next turn comes at once. */
     bool (*on_turn)(struct worker *w);
     atomic_uint connections; /* open client connections; written by this worker only */
     bool stop;

@@ -11,7 +11,7 @@ import h1
 import h2
 import pki
 from conftest import Stable, TENANTS
-from harness import chat, wait_for
+from harness import chat, together, wait_for
 
 ACME = "spiffe://corral/ns/acme/sa/app"
 BETA = "spiffe://corral/ns/beta/sa/app"
@@ -427,11 +427,12 @@ def test_a_certificate_that_holds_no_more_gets_no_further_request(stable, club, 
     reloads, posts = corral.reloads("ok"), sim.posts()
     swap(cas, {"other.pem": club.other.chain})
     wait_for(lambda: corral.reloads("ok") > reloads, 5, "the authorities to be read")
-    wait_for(lambda: not any(let_in(corral, club.context(club.acme)) for _ in range(4)), 3, "every worker")
+    # In threads of their own: OpenSSL keeps the resets of failed handshakes in a queue of the thread, and Python's next
+    # read that finds no bytes yet takes one of them for its own.
+    wait_for(lambda: not any(together(4, lambda _: let_in(corral, club.context(club.acme)))), 3, "every worker")
     for client in kept:
         answer = client.send(request).answer()
-        # On a busy Debian 13 one in some twenty sees a reset in place of the 401 that was sent.
-        assert answer.status == 401 or client.end == "rst", answer
+        assert answer.status == 401, answer
         assert client.wait_end(3) != "open", "the connection stays"
         client.close()
     assert sim.posts() == posts, "nothing reached the replica"
