@@ -32,3 +32,27 @@ void shared_bytes_unref(struct shared_bytes *s)
     buf_finish(&s->bytes);
     free(s);
 }
+
+void shared_rest_begin(struct shared_rest *r, struct shared_bytes *s)
+{
+    *r = (struct shared_rest){.bytes = shared_bytes_ref(s)};
+}
+
+struct slice shared_rest_slice(const struct shared_rest *r)
+{
+    return slice_from(shared_bytes_slice(r->bytes), r->at);
+}
+
+void shared_rest_take(struct shared_rest *r, size_t count)
+{
+    r->at += count;
+    if (r->at >= shared_bytes_slice(r->bytes).len) {
+        shared_rest_drop(r);
+    }
+}
+
+void shared_rest_drop(struct shared_rest *r)
+{
+    shared_bytes_unref(r->bytes);
+    *r = (struct shared_rest){0};
+}

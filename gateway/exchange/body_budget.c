@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/bounded.h"
 #include "base/mem.h"
 
 void body_budget_init(struct body_budget *b, uint32_t max_tenants)
@@ -27,29 +28,24 @@ uint64_t body_budget_share(const struct limit_settings *limits)
     return half < limits->body_bytes ? limits->body_bytes : half;
 }
 
-/* Every count is exact: whoever goes over takes his own bytes back. */
-static bool add_within(atomic_size_t *count, size_t bytes, uint64_t most)
+/* Of the tenant's share and of all, or of neither. */
+static enum corral_err take(struct body_budget *b, uint32_t tenant, size_t bytes, uint64_t share,
+                            uint64_t all)
 {
-    size_t before = atomic_fetch_add_explicit(count, bytes, memory_order_relaxed);
-
-    if (before + bytes > most) {
-        atomic_fetch_sub_explicit(count, bytes, memory_order_relaxed);
-        return false;
+    if (!bounded_add(&b->tenants[tenant], bytes, share)) {
+        return CE_BODY_MEMORY_TENANT;
     }
-    return true;
+    if (!bounded_add(&b->total, bytes, all)) {
+        atomic_fetch_sub_explicit(&b->tenants[tenant], bytes, memory_order_relaxed);
+        return CE_BODY_MEMORY;
+    }
+    return CE_OK;
 }
 
 enum corral_err body_budget_take(struct body_budget *b, uint32_t tenant, size_t bytes,
                                  const struct limit_settings *limits)
 {
-    if (!add_within(&b->tenants[tenant], bytes, body_budget_share(limits))) {
-        return CE_BODY_MEMORY_TENANT;
-    }
-    if (!add_within(&b->total, bytes, limits->body_memory_bytes)) {
-        atomic_fetch_sub_explicit(&b->tenants[tenant], bytes, memory_order_relaxed);
-        return CE_BODY_MEMORY;
-    }
-    return CE_OK;
+    return take(b, tenant, bytes, body_budget_share(limits), limits->body_memory_bytes);
 }
 
 bool answer_budget_take(struct body_budget *b, uint32_t tenant, const struct limit_settings *limits)
@@ -57,14 +53,7 @@ bool answer_budget_take(struct body_budget *b, uint32_t tenant, const struct lim
     uint64_t share = limits->tenant_answer_memory_bytes != 0 ? limits->tenant_answer_memory_bytes
                                                              : limits->answer_memory_bytes / 2;
 
-    if (!add_within(&b->tenants[tenant], ANSWER_HELD_BYTES, share)) {
-        return false;
-    }
-    if (!add_within(&b->total, ANSWER_HELD_BYTES, limits->answer_memory_bytes)) {
-        atomic_fetch_sub_explicit(&b->tenants[tenant], ANSWER_HELD_BYTES, memory_order_relaxed);
-        return false;
-    }
-    return true;
+    return take(b, tenant, ANSWER_HELD_BYTES, share, limits->answer_memory_bytes) == CE_OK;
 }
 
 void body_budget_give(struct body_budget *b, uint32_t tenant, size_t bytes)

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#include "base/bounded.h"
 #include "base/mem.h"
 
 void connection_share_init(struct connection_share *s, uint32_t max_tenants)
@@ -17,21 +18,9 @@ void connection_share_finish(struct connection_share *s)
     s->tenants = NULL;
 }
 
-/* Every count is exact: whoever goes over takes itself back. */
-static bool add_within(atomic_uint *count, uint32_t most)
-{
-    uint32_t before = atomic_fetch_add_explicit(count, 1, memory_order_relaxed);
-
-    if (before >= most) {
-        atomic_fetch_sub_explicit(count, 1, memory_order_relaxed);
-        return false;
-    }
-    return true;
-}
-
 bool connection_share_open(struct connection_share *s)
 {
-    return add_within(&s->total, s->max);
+    return bounded_add(&s->total, 1, s->max);
 }
 
 void connection_share_close(struct connection_share *s)
@@ -51,10 +40,10 @@ static uint32_t share_of(const struct connection_share *s, const struct limit_se
 enum corral_err connection_share_take(struct connection_share *s, uint32_t tenant,
                                       const struct limit_settings *limits)
 {
-    uint32_t total = atomic_load_explicit(&s->total, memory_order_relaxed);
+    size_t total = atomic_load_explicit(&s->total, memory_order_relaxed);
     bool is_last_tenth = total > s->max - s->max / 10;
 
-    if (!add_within(&s->tenants[tenant], share_of(s, limits))) {
+    if (!bounded_add(&s->tenants[tenant], 1, share_of(s, limits))) {
         return CE_CONNECTIONS_TENANT;
     }
     if (is_last_tenth && connection_share_held(s, tenant) > CONNECTION_SHARE_FEW) {
@@ -69,7 +58,7 @@ void connection_share_give(struct connection_share *s, uint32_t tenant)
     atomic_fetch_sub_explicit(&s->tenants[tenant], 1, memory_order_relaxed);
 }
 
-uint32_t connection_share_held(const struct connection_share *s, uint32_t tenant)
+size_t connection_share_held(const struct connection_share *s, uint32_t tenant)
 {
     return atomic_load_explicit(&s->tenants[tenant], memory_order_relaxed);
 }

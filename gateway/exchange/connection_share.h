@@ -17,9 +17,9 @@
 enum { CONNECTION_SHARE_FEW = 10 };
 
 struct connection_share {
-    atomic_uint total;    /* open client connections */
-    atomic_uint *tenants; /* owned; by tenant number */
-    uint32_t max;         /* in all; written once at the start */
+    atomic_size_t total;    /* open client connections */
+    atomic_size_t *tenants; /* owned; by tenant number */
+    uint32_t max;           /* in all; written once at the start */
 };
 
 /** @param max_tenants  tenant numbers are below this; pages are taken as tenants connect. */
@@ -40,6 +40,6 @@ MUST_USE enum corral_err connection_share_take(struct connection_share *s, uint3
 void connection_share_give(struct connection_share *s, uint32_t tenant);
 
 /** Connections that a tenant holds now. */
-uint32_t connection_share_held(const struct connection_share *s, uint32_t tenant);
+size_t connection_share_held(const struct connection_share *s, uint32_t tenant);
 
 #endif

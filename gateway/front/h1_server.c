@@ -207,36 +207,26 @@ static void end_answer(struct h1_server *h)
     conn_deliver_kept(server_of(h)->conn);
 }
 
-static void drop_shared(struct h1_server *h)
-{
-    shared_bytes_unref(h->shared);
-    h->shared = NULL;
-}
-
 /* As much of the shared body as the connection should hold. */
 static enum corral_err write_piece(struct h1_server *h)
 {
     struct conn *c = server_of(h)->conn;
-    struct slice rest = slice_from(shared_bytes_slice(h->shared), h->shared_at);
-    struct slice piece =
-        slice_of(rest.ptr, rest.len < SHARED_PIECE_BYTES ? rest.len : SHARED_PIECE_BYTES);
+    struct slice rest = shared_rest_slice(&h->shared);
+    size_t len = rest.len < SHARED_PIECE_BYTES ? rest.len : SHARED_PIECE_BYTES;
+    enum corral_err err = conn_write(c, slice_of(rest.ptr, len));
 
-    h->shared_at += piece.len;
-    if (piece.len == rest.len) {
-        enum corral_err err = conn_write(c, piece);
-
-        drop_shared(h);
-        return err;
+    shared_rest_take(&h->shared, len);
+    if (h->shared.bytes != NULL) {
+        conn_want_drained(c);
     }
-    conn_want_drained(c);
-    return conn_write(c, piece);
+    return err;
 }
 
 static void go_on_shared(struct h1_server *h)
 {
     if (write_piece(h) != CE_OK) {
         conn_close(server_of(h)->conn, CE_NO_MEMORY);
-    } else if (h->shared == NULL) {
+    } else if (h->shared.bytes == NULL) {
         end_answer(h);
     }
 }
@@ -246,7 +236,7 @@ static void on_client_drained(struct conn *c)
     struct h1_server *h = c->owner;
 
     h->stall.since_ms = 0;
-    if (h->shared != NULL) {
+    if (h->shared.bytes != NULL) {
         go_on_shared(h);
     } else if (h->exchange != NULL) {
         exchange_client_drained(h->exchange);
@@ -261,7 +251,7 @@ static void on_client_closed(struct conn *c, enum corral_err why)
     struct exchange *ex = h->exchange;
 
     h->exchange = NULL;
-    drop_shared(h);
+    shared_rest_drop(&h->shared);
     if (ex != NULL) {
         exchange_client_gone(ex, server_left_why(why));
     }
@@ -385,8 +375,7 @@ static enum corral_err client_write_shared(void *client, struct shared_bytes *bo
 {
     struct h1_server *h = client;
 
-    h->shared = shared_bytes_ref(body);
-    h->shared_at = 0;
+    shared_rest_begin(&h->shared, body);
     return write_piece(h);
 }
 
@@ -409,7 +398,7 @@ static void client_finish(void *client)
     if (h->answer_chunked && conn_write(server_of(h)->conn, SLICE_LITERAL("0\r\n\r\n")) != CE_OK) {
         h->keep_alive = false;
     }
-    if (h->shared == NULL) { /* else it ends with its last piece */
+    if (h->shared.bytes == NULL) { /* else it ends with its last piece */
         end_answer(h);
     }
 }
@@ -419,7 +408,7 @@ static void client_cut(void *client)
     struct h1_server *h = client;
 
     forget_exchange(h);
-    drop_shared(h);
+    shared_rest_drop(&h->shared);
     if (h->is_http_1_0) {
         conn_reset(server_of(h)->conn); /* no framing would show the cut */
     } else {

@@ -19,19 +19,13 @@ static struct h2_request *request_of(struct h2_stream *st)
 
 static bool has_bytes(const struct h2_request *r)
 {
-    return r->out != NULL || r->shared != NULL;
-}
-
-static void drop_shared(struct h2_request *r)
-{
-    shared_bytes_unref(r->shared);
-    r->shared = NULL;
+    return r->out != NULL || r->shared.bytes != NULL;
 }
 
 static void forget_waiting(struct h2_request *r)
 {
     list_unlink(&r->of_waiting);
-    drop_shared(r);
+    shared_rest_drop(&r->shared);
     r->server->out_bytes -= block_len(r->out);
     block_release(&r->server->conn->worker->blocks, &r->out);
 }
@@ -165,21 +159,17 @@ static struct slice peek(struct h2_stream *st, bool *out_last)
     struct h2_request *r = request_of(st);
 
     *out_last = r->ended;
-    return r->shared == NULL ? block_slice(r->out)
-                             : slice_from(shared_bytes_slice(r->shared), r->shared_at);
+    return r->shared.bytes == NULL ? block_slice(r->out) : shared_rest_slice(&r->shared);
 }
 
 static void take_bytes(struct h2_request *r, size_t len)
 {
-    if (r->shared == NULL) {
-        block_consume(&r->server->conn->worker->blocks, &r->out, len);
-        r->server->out_bytes -= len;
+    if (r->shared.bytes != NULL) {
+        shared_rest_take(&r->shared, len);
         return;
     }
-    r->shared_at += len;
-    if (r->shared_at == shared_bytes_slice(r->shared).len) {
-        drop_shared(r);
-    }
+    block_consume(&r->server->conn->worker->blocks, &r->out, len);
+    r->server->out_bytes -= len;
 }
 
 static void taken(void *owner, struct h2_stream *st, size_t len)
@@ -285,8 +275,7 @@ static enum corral_err client_write_shared(void *client, struct shared_bytes *bo
     struct h2_request *r = client;
 
     if (r->stream.has_body) {
-        r->shared = shared_bytes_ref(body);
-        r->shared_at = 0;
+        shared_rest_begin(&r->shared, body);
         list_unlink(&r->of_waiting);
         list_push_back(&r->server->waiting, &r->of_waiting);
         h2_stream_wake(r->server->session, &r->stream);

@@ -41,9 +41,8 @@ struct h2_request {
     struct exchange *exchange; /* borrowed; NULL: none any more */
     struct list of_server;
     struct list of_waiting;
-    struct block *out;           /* owned; body bytes for frames to come */
-    struct shared_bytes *shared; /* counted; the same, instead of `out` */
-    size_t shared_at;            /* what frames took of it */
+    struct block *out;         /* owned; body bytes for frames to come */
+    struct shared_rest shared; /* the same, instead of `out` */
     uint64_t taken_bytes;
     struct stall stall;
     uint64_t linger_until_ms;

@@ -29,19 +29,16 @@ enum h1_state {
 
 /** HTTP/1.1 of a connection. */
 struct h1_server {
-    struct exchange *exchange;   /* borrowed; NULL: none */
-    struct shared_bytes *shared; /* counted; of the answer, not all of it written yet */
-    union {
-        uint64_t body_left; /* of the request, in H1_BODY */
-        size_t shared_at;   /* what is written of `shared`; behind the body */
-    };
+    struct exchange *exchange; /* borrowed; NULL: none */
+    uint64_t body_left;
+    struct shared_rest shared; /* of the answer, not written yet */
     struct stall stall;
     union {
         struct h1_scan scan;       /* until a head is whole: H1_IDLE, H1_HEAD */
         struct h1_chunked chunked; /* of its body: H1_BODY */
     };
-    enum h1_state state;
-    enum http_framing request_framing;
+    enum h1_state state : 8;
+    enum http_framing request_framing : 8;
     bool served; /* has had a request already */
     bool ended;  /* finish or cut was called during exchange_begin */
     bool keep_alive;
