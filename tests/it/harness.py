@@ -58,8 +58,8 @@ def wait_for(condition, timeout=5.0, what="the condition"):
         time.sleep(0.01)
 
 
-def together(count, function):
-    """Run function(i) in `count` threads at once; the results, or the first exception."""
+def in_the_background(count, function):
+    """Run function(i) in `count` threads. Call the result to join them: the results, or the first exception."""
     results, errors = [None] * count, []
 
     def work(i):
@@ -71,11 +71,19 @@ def together(count, function):
     threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(count)]
     for thread in threads:
         thread.start()
-    for thread in threads:
-        thread.join(120)
-    if errors:
-        raise errors[0]
-    return results
+
+    def join(timeout=120):
+        for thread in threads:
+            thread.join(timeout)
+        if errors:
+            raise errors[0]
+        return results
+    return join
+
+
+def together(count, function):
+    """The same, joined at once."""
+    return in_the_background(count, function)()
 
 
 _ports = None

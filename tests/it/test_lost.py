@@ -6,25 +6,7 @@ import time
 import pytest
 
 import h1
-from harness import chat, together, wait_for
-
-
-def in_the_background(count, function):
-    """Threads that run function(i); call the result to join them and have what they returned."""
-    results = [None] * count
-
-    def work(i):
-        results[i] = function(i)
-
-    threads = [threading.Thread(target=work, args=(i,), daemon=True) for i in range(count)]
-    for thread in threads:
-        thread.start()
-
-    def join():
-        for thread in threads:
-            thread.join(60)
-        return results
-    return join
+from harness import chat, in_the_background, together, wait_for
 
 
 def is_ready(corral):
