@@ -234,13 +234,12 @@ def test_an_address_holds_a_few_of_the_health_ports_connections(stable):
 
 
 @pytest.mark.parametrize("port", ["health", "metrics_address"])
-def test_silent_peers_keep_no_probe_waiting(stable, monkeypatch, port):
-    """A thousand of them, from one address and from many, from the probe's own too. All but two of twenty probes are
-    answered within 100 ms, those two within a second: other tests may have the machine."""
+def test_a_thousand_silent_peers_keep_no_probe_waiting(stable, monkeypatch, port):
+    """From one address and from many, from the probe's own too."""
     monkeypatch.setenv("CORRAL", release())
     corral = stable.corral(stable.sim())
     address, path = getattr(corral, port), "/healthz" if port == "health" else "/metrics"
-    silent, took = [], []
+    silent, slowest = [], 0
     for i in range(1000):
         one = socket.socket()
         one.bind(("127.0.1.%d" % (i % 20) if i % 2 else "127.0.0.1", 0))
@@ -249,12 +248,11 @@ def test_silent_peers_keep_no_probe_waiting(stable, monkeypatch, port):
         if i % 50 == 49:
             began = time.monotonic()
             assert h1.ask(address, h1.get(path), timeout=2).status == 200
-            took.append(time.monotonic() - began)
+            slowest = max(slowest, time.monotonic() - began)
     for one in silent:
         one.close()
-    took.sort()
-    print("slowest probe: %.1f ms" % (took[-1] * 1000))
-    assert took[-3] < 0.1 and took[-1] < 1, took
+    print("slowest probe: %.1f ms" % (slowest * 1000))
+    assert slowest < 0.1
 
 
 def test_metrics_are_not_for_other_names(stable):
