@@ -1,6 +1,5 @@
 """The gateways that are measured, their configurations (peers/) and the credentials they check."""
 
-
 import base64
 import functools
 import json

@@ -25,8 +25,7 @@ struct own_fields {
 
 static const struct own_fields none;
 
-/* The head of an answer of `len` bytes. False: nobody is there to get it, the exchange has ended.
- */
+/* The head of an answer of `len` bytes. False: nobody gets it any more, the exchange has ended. */
 static bool begin_answer(struct exchange *ex, unsigned status, const char *type, size_t len,
                          const struct own_fields *own)
 {
@@ -162,7 +161,7 @@ static enum corral_err find_list(struct exchange *ex, struct shared_bytes **out)
     struct engine *e = ex->engine;
     const struct replica_view *v = engine_view(e);
     struct buf rights = buf_make(ANSWER_RIGHTS_BYTES);
-    bool cached =
+    bool may_be_kept =
         ex->route->id != ROUTE_ID_V1_MODEL && write_rights(&ex->principal, &rights) == CE_OK;
     const struct answer_key key = {
         .route = ex->route->id,
@@ -171,14 +170,14 @@ static enum corral_err find_list(struct exchange *ex, struct shared_bytes **out)
         .view_version = e->view_version,
         .generation = ex->snapshot->generation,
     };
-    struct shared_bytes *found = cached ? answer_cache_find(e->answers, &key) : NULL;
+    struct shared_bytes *found = may_be_kept ? answer_cache_find(e->answers, &key) : NULL;
     enum corral_err err = CE_OK;
 
     if (found != NULL) {
         *out = shared_bytes_ref(found);
     } else {
         err = write_list(ex, v, out);
-        if (err == CE_OK && cached) {
+        if (err == CE_OK && may_be_kept) {
             answer_cache_put(e->answers, &key, *out);
         }
     }

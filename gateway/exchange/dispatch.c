@@ -85,15 +85,21 @@ static bool is_unreachable(enum corral_err why)
            why == CE_UPSTREAM_TLS;
 }
 
+/* A retry: the request is sent from its beginning again, on another connection. */
+static void rewind_request(struct exchange *ex, enum corral_err why)
+{
+    ex->body_sent = false;
+    ex->sent = (struct splice_pos){0};
+    metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+}
+
 void exchange_upstream_failed(struct exchange *ex, enum corral_err why, bool reached)
 {
     ex->call = NULL;
     metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, why, 0, 1);
     if (!reached && may_wait_again(ex)) {
         ex->put_back++;
-        ex->body_sent = false;
-        ex->sent = (struct splice_pos){0};
-        metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+        rewind_request(ex, why);
         exchange_put_back(ex);
         return;
     }
@@ -146,9 +152,7 @@ static void send_again(struct exchange *ex, enum corral_err why)
 {
     ex->call = NULL;
     ex->sent_again = true;
-    ex->body_sent = false;
-    ex->sent = (struct splice_pos){0};
-    metrics_add(ex->engine->metrics, M_RETRIES, why, 0, 0, 1);
+    rewind_request(ex, why);
     start_call(ex, replica_view_find(engine_view(ex->engine), ex->replica), CALL_FRESH);
 }
 

@@ -6,11 +6,11 @@
 
 #include <stdbool.h>
 
-struct exchange;
-
 #include "base/attr.h"
 #include "base/err.h"
 #include "base/slice.h"
+
+struct exchange;
 
 struct failure {
     unsigned status;

@@ -86,6 +86,16 @@ struct tenant *ledger_tenant(struct ledger *l, uint32_t number)
     return l->tenants[number];
 }
 
+static uint64_t input_units(uint32_t tokens)
+{
+    return (uint64_t)tokens * LEDGER_INPUT_WEIGHT;
+}
+
+static uint64_t output_units(uint32_t tokens)
+{
+    return (uint64_t)tokens * LEDGER_OUTPUT_WEIGHT;
+}
+
 static void grant(struct ledger *l, struct ticket *k, struct row *r)
 {
     struct tenant *t = ledger_tenant(l, k->tenant);
@@ -99,7 +109,7 @@ static void grant(struct ledger *l, struct ticket *k, struct row *r)
     replica->in_flight++;
     r->in_flight++;
     t->running++;
-    ledger_flow_charge(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+    ledger_flow_charge(l, k->flow, input_units(k->input_tokens));
 }
 
 /* The first ticket of the best flow, if some row can take it. */
@@ -320,7 +330,7 @@ static enum corral_err put_back(struct ledger *l, struct ticket *k, uint64_t now
     struct ticket_ref ref = {k->index, k->generation};
 
     take_slot_back(l, k);
-    ledger_flow_refund(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+    ledger_flow_refund(l, k->flow, input_units(k->input_tokens));
     ledger_lose_replica(ledger_replica(l, k->replica), now_ms);
     k->state = TICKET_WAITING;
     ledger_flow_push(l, k->flow, k, FLOW_FRONT);
@@ -372,7 +382,7 @@ void ledger_cancel(struct ledger *l, struct ticket_ref ref)
         ledger_free_ticket(l, k);
     } else if (k != NULL) {
         if (k->state == TICKET_GRANTED) {
-            ledger_flow_refund(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT);
+            ledger_flow_refund(l, k->flow, input_units(k->input_tokens));
         }
         give_back(l, k);
     }
@@ -416,7 +426,7 @@ void ledger_charge(struct ledger *l, struct ticket_ref ref, uint32_t output_toke
 
     if (k != NULL && k->state == TICKET_TAKEN) {
         k->charged_output += output_tokens;
-        ledger_flow_charge(l, k->flow, (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
+        ledger_flow_charge(l, k->flow, output_units(output_tokens));
     }
     pthread_mutex_unlock(&l->lock);
 }
@@ -438,12 +448,10 @@ void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_toke
 
     if (k != NULL && k->state == TICKET_TAKEN) {
         if (input_tokens != UINT32_MAX) {
-            settle(l, k->flow, (uint64_t)k->input_tokens * LEDGER_INPUT_WEIGHT,
-                   (uint64_t)input_tokens * LEDGER_INPUT_WEIGHT);
+            settle(l, k->flow, input_units(k->input_tokens), input_units(input_tokens));
         }
         if (output_tokens != UINT32_MAX) {
-            settle(l, k->flow, (uint64_t)k->charged_output * LEDGER_OUTPUT_WEIGHT,
-                   (uint64_t)output_tokens * LEDGER_OUTPUT_WEIGHT);
+            settle(l, k->flow, output_units(k->charged_output), output_units(output_tokens));
         }
         give_back(l, k);
     }
