@@ -148,7 +148,6 @@ static bool has_certificate_names(const struct auth_settings *a)
 static void check_certificate_names(struct reader *r)
 {
     const struct auth_settings *a = &r->settings->auth;
-
     struct held_name *held = NULL;
     size_t count = 0;
     size_t capacity = 0;

@@ -2,8 +2,8 @@
  * Reading the configuration file.
  *
  * Plain YAML: no anchors, aliases, tags, directives or second documents, at most 32 levels deep
- * (screen.h); integers are decimal digits, booleans
- * true or false; unknown and repeated keys are errors. All errors of a file are found in one run.
+ * (screen.h); integers are decimal digits, booleans true or false; unknown and repeated keys are
+ * errors. All errors of a file are found in one run, up to CONFIG_MAX_ERRORS.
  */
 #ifndef CORRAL_CONFIG_LOAD_H
 #define CORRAL_CONFIG_LOAD_H

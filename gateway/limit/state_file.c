@@ -256,7 +256,7 @@ static enum corral_err create_or_check(struct state_file *f, struct limit_state_
     case STATE_SCHEMA_EMPTY:
         return create(f, fault);
     case STATE_SCHEMA_OURS:
-        state_guard_allow(&f->guard, f->db, size_of(f) + 1);
+        state_guard_allow(&f->guard, size_of(f));
         return check_content(f, fault);
     case STATE_SCHEMA_PARTIAL:
         return is_damaged(fault, f->path, "a table is missing");
@@ -294,7 +294,7 @@ static enum corral_err begin_use(struct state_file *f, struct limit_state_fault 
         return is_damaged(fault, f->path, "its seed is missing");
     }
     f->seed = (uint64_t)seed;
-    state_guard_allow(&f->guard, f->db, 0); /* the tables are ours, and checked */
+    state_guard_end_bound(f->db);
     sqlite3_db_config(f->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0, NULL);
     return CE_OK;
 }

@@ -71,13 +71,14 @@ void state_guard_begin(struct state_guard *g, sqlite3 *db)
     sqlite3_progress_handler(db, STEPS_A_CALL, on_progress, g);
 }
 
-void state_guard_allow(struct state_guard *g, sqlite3 *db, uint64_t bytes)
+void state_guard_allow(struct state_guard *g, uint64_t bytes)
 {
-    if (bytes == 0) {
-        sqlite3_progress_handler(db, 0, NULL, NULL);
-        return;
-    }
     g->steps_left = STEPS_FOR_SCHEMA + bytes * STEPS_A_BYTE;
+}
+
+void state_guard_end_bound(sqlite3 *db)
+{
+    sqlite3_progress_handler(db, 0, NULL, NULL);
 }
 
 static bool column_is(sqlite3_stmt *stmt, int column, const char *text)

@@ -27,8 +27,11 @@ struct state_guard {
 /** Right after opening, before the first statement: defensive settings, and the bound. */
 void state_guard_begin(struct state_guard *g, sqlite3 *db);
 
-/** From now on as many steps as `bytes` of known tables can need; 0: no bound any more. */
-void state_guard_allow(struct state_guard *g, sqlite3 *db, uint64_t bytes);
+/** From now on as many steps as `bytes` of known tables can need. */
+void state_guard_allow(struct state_guard *g, uint64_t bytes);
+
+/** The tables are known and checked: no bound on the steps any more; the settings stay. */
+void state_guard_end_bound(sqlite3 *db);
 
 enum state_schema {
     STATE_SCHEMA_EMPTY,   /* nothing in it */
