@@ -108,7 +108,7 @@ enum corral_err measure_begin(struct request_parts *p, const struct request_rule
     case PART_MESSAGE:
         return begin_message_member(p, v, info, out_role);
     case PART_IMAGES:
-        *out_role = role_if(is_string, is_string ? begin_image(p, false) : PART_NONE);
+        *out_role = is_string ? begin_image(p, false) : 0;
         return is_string ? CE_OK : fail(info, "images", CE_JSON_TYPE);
     case PART_CONTENT:
         *out_role = role_if(v->kind == SCAN_OBJECT, PART_PART);
