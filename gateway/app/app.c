@@ -11,6 +11,7 @@
 #include "app/reload.h"
 #include "app/serve.h"
 #include "app/version.h"
+#include "base/clock.h"
 #include "base/mem.h"
 
 enum {
@@ -58,17 +59,39 @@ static void on_drain_limit(struct deadline *d)
     app_stop_now(CONTAINER_OF(d, struct app, drain_limit));
 }
 
-void app_drain(struct app *a)
+static void stop_accepting(struct app *a)
 {
     struct snapshot *s = house_snapshot(&a->house);
 
-    a->draining = true;
     log_event(a->log, LOG_INFO, "drain.begin", "detail",
               "no new connections; running answers go on; a second signal ends them");
     deadline_set(&a->main_worker->wheel, &a->drain_limit, a->main_worker->now_ms,
                  s->settings.timeouts.drain_s * 1000);
     snapshot_unref(s);
     tell_workers(a, MAIL_DRAIN);
+}
+
+static void on_drain_delay(struct deadline *d)
+{
+    stop_accepting(CONTAINER_OF(d, struct app, drain_delay));
+}
+
+void app_drain(struct app *a)
+{
+    struct snapshot *s = house_snapshot(&a->house);
+    uint64_t delay_ms = s->settings.timeouts.drain_delay_s * 1000;
+
+    snapshot_unref(s);
+    a->draining = true;
+    if (delay_ms == 0) {
+        stop_accepting(a);
+        return;
+    }
+    log_event(a->log, LOG_INFO, "drain.delay", "detail",
+              "not ready any more; new requests are served for timeouts.drain_delay_s, their "
+              "connections end with their answers; a second signal ends all");
+    deadline_set(&a->main_worker->wheel, &a->drain_delay, a->main_worker->now_ms, delay_ms);
+    tell_workers(a, MAIL_RETIRE);
 }
 
 void app_stop_now(struct app *a)
@@ -184,6 +207,7 @@ static void build_house(struct app *a, const struct settings *s)
     a->main_worker->thread = pthread_self();
     h->main_worker = a->main_worker;
     a->metrics = metrics_table_create();
+    deadline_init(&a->drain_delay, on_drain_delay);
     deadline_init(&a->drain_limit, on_drain_limit);
     replicas_init(a);
 }
@@ -243,6 +267,7 @@ static void run(struct app *a)
     a->poller = poller_create(a->main_worker, &a->house.board, a->house.replicas, a->log,
                               MAIL_RESOLVED, &hooks);
     crew_start_all(a);
+    a->began_ms = clock_mono_ms();
     poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);
     snapshot_unref(s);
     ports_serve(a);
@@ -251,6 +276,7 @@ static void run(struct app *a)
     secrets_watch_start(a);
     a->expiry = expiry_watch_create(a->main_worker, &a->house, a->log);
     worker_run(a->main_worker);
+    deadline_cancel(&a->drain_delay);
     deadline_cancel(&a->drain_limit);
     deadline_cancel(&a->replica_grace);
     deadline_cancel(&a->secrets_look);

@@ -38,6 +38,7 @@ struct app {
     struct sandbox sandbox;
     struct limit_state *budgets; /* owned; NULL: budgets are not kept */
     struct expiry_watch *expiry;
+    struct deadline drain_delay; /* until it ends new requests are served, though not ready */
     struct deadline drain_limit;
     struct deadline replica_grace;
     size_t drained;
@@ -45,6 +46,7 @@ struct app {
     bool stuck;      /* the helper waits for a file system: nothing that it may use can be freed */
     atomic_bool cut; /* some answer was broken off; workers set it */
     uint64_t generation;
+    uint64_t began_ms; /* monotonic: when the replicas were asked first */
 };
 
 /* app.c */

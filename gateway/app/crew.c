@@ -29,6 +29,9 @@ static void on_mail(struct worker *w, const struct mail *mail)
     struct crew *c = crew_of(w);
 
     switch (mail->kind) {
+    case MAIL_RETIRE:
+        front_retire(c->front);
+        break;
     case MAIL_DRAIN:
         c->engine->draining = true;
         front_drain(c->front);

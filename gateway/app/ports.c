@@ -133,15 +133,33 @@ static unsigned answer_healthz(void *arg, struct buf *out)
     return buf_append_str(out, "ok\n") == CE_OK ? 200 : 500;
 }
 
-/* Ready: not draining and some replica answers. Without one every request would be a 503. */
+/*
+ * Whether corral itself can serve: with no replica too, unless the settings say otherwise, since a
+ * client that reaches nobody learns less than one that gets 503 with a sentence. In the first
+ * seconds replicas are only looked for.
+ */
+static bool is_ready(struct app *a, size_t usable)
+{
+    struct snapshot *s = house_snapshot(&a->house);
+    bool without = s->settings.ready_without_replicas;
+    bool is_looking = a->main_worker->now_ms - a->began_ms < POLL_TIMEOUT_MS;
+
+    snapshot_unref(s);
+    return !a->draining && (usable > 0 || (without && !is_looking));
+}
+
 static unsigned answer_readyz(void *arg, struct buf *out)
 {
     struct app *a = arg;
-    const char *why = a->draining                     ? "draining\n"
-                      : !poller_any_usable(a->poller) ? "no replica is reachable\n"
-                                                      : "ok\n";
+    struct poller_count count = poller_count(a->poller);
+    bool ready = is_ready(a, count.usable);
+    enum corral_err err = buf_printf(out, "%s\nreplicas: %zu of %zu reachable\n",
+                                     ready         ? "ok"
+                                     : a->draining ? "draining"
+                                                   : "not ready",
+                                     count.usable, count.all);
 
-    return buf_append_str(out, why) == CE_OK && strcmp(why, "ok\n") == 0 ? 200 : 503;
+    return ready && err == CE_OK ? 200 : 503;
 }
 
 static unsigned answer_metrics(void *arg, struct buf *out)

@@ -153,8 +153,9 @@ static const struct key_spec tenant_keys[] = {
      .fallback = "64",
      .sentence = "Requests that may hold a slot at once; more wait in the queue."},
     {"max_waiting", KEY_U32, AT(struct tenant_settings, max_waiting), .max = 100000,
-     .fallback = "64",
-     .sentence = "Requests that may wait; more get 429."},
+     .fallback = "512",
+     .sentence = "Requests that may wait; more get 429. One document in Open WebUI is a hundred "
+                 "requests and more at once."},
     {"limits", KEY_LIST, AT_LIST(struct tenant_settings, limits, limit_count),
      .inner = &rule_schema,
      .sentence = "How much: all of them hold together. At most 16."},
@@ -209,7 +210,7 @@ static const struct schema replica_schema = SCHEMA(replica_keys, struct replica_
 
 static const struct key_spec queue_keys[] = {
     {"max_waiting", KEY_U32, AT(struct settings, queue.max_waiting), .max = 1000000,
-     .fallback = "1024",
+     .fallback = "4096",
      .sentence = "Requests that may wait in all; more get 503."},
     {"max_wait_s", KEY_U64, AT(struct settings, queue.max_wait_s), .min = 1, .max = 86400,
      .fallback = "300", .sentence = "Longest wait for a slot; then 503."},
@@ -250,8 +251,18 @@ static const struct key_spec timeout_keys[] = {
      .fallback = "60",
      .sentence = "A client that takes less than 16 KiB in this time is cut; one whose kernel takes "
                  "nothing at all for 30 s, or does not answer, earlier."},
+    {"linger_s", KEY_U32, AT(struct settings, timeouts.linger_s), .min = 1, .max = 300,
+     .fallback = "30",
+     .sentence = "After an answer that came before the end of its request (an early refusal): how "
+                 "long the rest is read and dropped, so that the client gets the answer. A pause "
+                 "of 5 s ends it too."},
+    {"drain_delay_s", KEY_U64, AT(struct settings, timeouts.drain_delay_s), .max = 3600,
+     .fallback = "0",
+     .sentence = "After SIGTERM: how long new connections and requests are still served, while "
+                 "/readyz is 503 and every answer asks the client to close. Set it to what load "
+                 "balancers need to notice, 5 in Kubernetes."},
     {"drain_s", KEY_U64, AT(struct settings, timeouts.drain_s), .max = 86400, .fallback = "300",
-     .sentence = "After SIGTERM: how long running answers may go on."},
+     .sentence = "After SIGTERM and drain_delay_s: how long running answers may go on."},
     {"cancel_grace_ms", KEY_U64, AT(struct settings, timeouts.cancel_grace_ms), .max = 60000,
      .fallback = "2000",
      .sentence = "A request that was sent to a replica less than this ago is not cut off before "
@@ -277,6 +288,10 @@ static const struct key_spec limit_keys[] = {
     {"tenant_answer_memory_bytes", KEY_U64, AT(struct settings, limits.tenant_answer_memory_bytes),
      .max = 1099511627776, .fallback = "0",
      .sentence = "The same of one tenant. 0: half of answer_memory_bytes."},
+    {"linger_bytes", KEY_U32, AT(struct settings, limits.linger_bytes), .min = 65536,
+     .max = 1073741824, .fallback = "67108864",
+     .sentence = "What is read and dropped of a request after its early answer; above it the "
+                 "connection is closed, or the HTTP/2 stream reset. See timeouts.linger_s."},
     {"connections", KEY_U32, AT(struct settings, limits.connections), .max = 1000000,
      .restart = true,
      .fallback = "0", .sentence = "Client connections in all; 0: (descriptor limit - 256) / 2."},
@@ -413,6 +428,10 @@ static const struct key_spec health_keys[] = {
     {"address", KEY_ADDRESS, AT(struct settings, health_address), .restart = true,
      .fallback = "0.0.0.0:8081",
      .sentence = "Plain HTTP for /healthz and /readyz, nothing else; \"\" turns it off."},
+    {"ready_without_replicas", KEY_BOOL, AT(struct settings, ready_without_replicas),
+     .fallback = "true",
+     .sentence = "Whether /readyz is 200 when no replica is reachable: then clients get a sentence "
+                 "that says so, and not a refused connection. The body names how many are."},
 };
 static const struct schema health_schema = SCHEMA(health_keys, struct settings);
 

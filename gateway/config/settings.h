@@ -44,8 +44,10 @@ struct timeout_settings {
     uint64_t first_byte_s;
     uint64_t stream_silence_s;
     uint64_t write_stall_s; /* without 16 KiB (or all there is) taken by the client */
+    uint64_t drain_delay_s;
     uint64_t drain_s;
     uint64_t cancel_grace_ms;
+    uint32_t linger_s; /* for the rest of a request that is answered already */
 };
 
 struct limit_settings {
@@ -54,6 +56,7 @@ struct limit_settings {
     uint64_t tenant_body_memory_bytes;   /* of one tenant; 0: half of them */
     uint64_t answer_memory_bytes;        /* answers that wait for their clients */
     uint64_t tenant_answer_memory_bytes; /* of one tenant; 0: half of them */
+    uint32_t linger_bytes;               /* of a request that is answered already */
     uint32_t connections;                /* 0: (descriptor limit - 256) / 2 */
     uint32_t connections_per_address;
     uint32_t connections_per_trusted_address; /* the same, of trusted_sources */
@@ -97,7 +100,8 @@ struct settings {
     enum log_level log_level;
     char *log_file; /* owned; NULL: standard error */
     uint32_t log_refusals_per_10s;
-    char *health_address;  /* owned; "" off */
+    char *health_address; /* owned; "" off */
+    bool ready_without_replicas;
     char *metrics_address; /* owned; "" off */
 };
 

@@ -11,8 +11,6 @@
 
 enum { MERGED_MAX_BYTES = 16 * 1024 * 1024 };
 
-/* The API that corral speaks is that of Ollama 0.24.0: clients decide on features by it. */
-static const char version_body[] = "{\"version\":\"0.24.0\"}";
 static const char banner[] = "corral is running";
 static const char json_type[] = "application/json; charset=utf-8";
 
@@ -96,12 +94,28 @@ void exchange_answer_json(struct exchange *ex, unsigned status, struct slice bod
     answer_body(ex, status, json_type, body, &own);
 }
 
+/* Clients decide on features by it, so it is the least of all replicas that may be asked. */
+static void answer_version(struct exchange *ex)
+{
+    const struct version *v = &engine_view(ex->engine)->version;
+    struct buf body = buf_make(128);
+
+    if (v->text[0] == '\0') {
+        exchange_fail(ex, CE_NO_REPLICA);
+    } else if (buf_printf(&body, "{\"version\":\"%s\"}", v->text) != CE_OK) {
+        exchange_fail(ex, CE_NO_MEMORY);
+    } else {
+        exchange_answer_json(ex, 200, buf_slice(&body), NULL, 0, false);
+    }
+    buf_finish(&body);
+}
+
 void exchange_answer_local(struct exchange *ex)
 {
     if (ex->route->id == ROUTE_ID_USAGE) {
         exchange_answer_usage(ex);
     } else if (ex->route->id == ROUTE_ID_VERSION) {
-        exchange_answer_json(ex, 200, slice_str(version_body), NULL, 0, false);
+        answer_version(ex);
     } else {
         answer_body(ex, 200, "text/plain; charset=utf-8", slice_str(banner), &none);
     }

@@ -201,10 +201,12 @@ struct exchange *exchange_begin(struct engine *e, const struct client_info *clie
     return ex;
 }
 
-void exchange_refuse(struct engine *e, const struct client_info *client, enum corral_err why)
+void exchange_refuse(struct engine *e, const struct client_info *client, struct slice path,
+                     enum corral_err why)
 {
     struct exchange *ex = create(e, client);
 
+    ex->path = arena_copy(&ex->arena, path);
     if (why == CE_METHOD_NOT_ALLOWED) {
         exchange_fail_detail(ex, why, SLICE_LITERAL("GET, HEAD, POST, DELETE"));
         return;

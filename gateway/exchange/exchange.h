@@ -98,8 +98,12 @@ void exchange_client_drained(struct exchange *ex);
  */
 void exchange_client_gone(struct exchange *ex, enum corral_err why);
 
-/** Answer a request that never became an exchange (malformed head). Logged and counted as one. */
-COLD void exchange_refuse(struct engine *e, const struct client_info *client, enum corral_err why);
+/**
+ * Answer a request that never became an exchange (malformed head). Logged and counted as one.
+ * `path` as far as it is known: it chooses the dialect of the answer.
+ */
+COLD void exchange_refuse(struct engine *e, const struct client_info *client, struct slice path,
+                          enum corral_err why);
 
 /** End everything that still runs (drain limit reached, second signal). */
 void exchange_abort_all(struct engine *e);

@@ -52,7 +52,7 @@ static const struct failure table[CE_COUNT] = {
     [CE_HTTP_TRAILER] = {400, NULL, "The trailer of the body is malformed.", true},
     [CE_HTTP_SCHEME] = {400, NULL, "The :scheme does not fit this connection.", true},
     [CE_HTTP_EXPECT] = {417, NULL, "Only \"Expect: 100-continue\" is understood.", true},
-    [CE_ROUTE_UNKNOWN] = {404, NULL, "There is no such path here.", false},
+    [CE_ROUTE_UNKNOWN] = {404, "unknown_url", "There is no such path here.", false},
     [CE_METHOD_NOT_ALLOWED] = {405, NULL, "This path does not allow that method. It allows @.",
                                false},
     [CE_MEDIA_TYPE] = {415, NULL, "The body must be JSON in UTF-8.", false},
@@ -223,7 +223,7 @@ static bool is_limit(enum corral_err err)
 void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice detail)
 {
     const struct failure *f = exchange_failure(err);
-    enum dialect dialect = ex->route == NULL ? DIALECT_NATIVE : ex->route->dialect;
+    enum dialect dialect = ex->route == NULL ? dialect_of_path(ex->path) : ex->route->dialect;
     struct answer_field fields[ANSWER_MAX_FIELDS];
     struct buf body = buf_make(8192);
     char sentence[512];

@@ -23,6 +23,7 @@
 enum mail_kind {
     MAIL_GRANT,    /* to a worker: index, generation of a ticket */
     MAIL_SNAPSHOT, /* to a worker: take the new snapshot */
+    MAIL_RETIRE,   /* to a worker: a drain comes soon, keep no connection after its answer */
     MAIL_DRAIN,    /* to a worker: finish what runs, then stop */
     MAIL_STOP,     /* to a worker: stop now */
     MAIL_SUSPECT,  /* to main: index is a replica that failed; value 1: it cannot be reached */

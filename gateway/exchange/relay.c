@@ -23,17 +23,26 @@ static void add_field(struct answer *a, struct slice name, struct slice value)
     a->fields[a->field_count++] = (struct answer_field){name, value, false};
 }
 
+/* JSON, or what the route's dialect streams: a page of HTML is from something before Ollama. */
+static bool fits_route(const struct route *route, struct slice type)
+{
+    return type_is(type, dialect_content_type(route, false)) ||
+           type_is(type, dialect_content_type(route, true));
+}
+
 /*
  * Ollama's own errors pass when they are JSON; anything else would confuse every client. A value
  * that an answer's head has no room for would leave a body without a head.
  */
-static bool worth_passing(const struct http_response_head *head, struct slice type)
+static bool worth_passing(const struct route *route, const struct http_response_head *head,
+                          struct slice type)
 {
     if (type.len > FIELD_MAX_BYTES ||
         http_field_value(&head->fields, HF_CACHE_CONTROL).len > FIELD_MAX_BYTES) {
         return false;
     }
-    return head->status == 200 || (head->status >= 400 && type_is(type, "application/json"));
+    return (head->status == 200 && fits_route(route, type)) ||
+           (head->status >= 400 && type_is(type, "application/json"));
 }
 
 static void respond(struct exchange *ex, const struct http_response_head *head, struct slice type,
@@ -86,7 +95,7 @@ void exchange_on_head(struct call *c, const struct http_response_head *head)
     if (ex->body_sent) {
         exchange_drop_body(ex);
     }
-    if (!worth_passing(head, type)) {
+    if (!worth_passing(ex->route, head, type)) {
         call_drop(c);
         ex->call = NULL;
         metrics_add(ex->engine->metrics, M_UPSTREAM_FAILURES, ex->replica, CE_UPSTREAM_NONSENSE, 0,

@@ -43,7 +43,7 @@ static void leave(struct arrival *a)
 static void refuse(struct arrival *a, enum corral_err why)
 {
     leave(a);
-    front_refuse(a->from->front, a->fd, why, &a->peer);
+    front_refuse(a->from->front, a->fd, why, &a->peer, true);
     connection_share_close(&a->from->front->engine->house->shares);
 }
 

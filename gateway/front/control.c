@@ -42,7 +42,7 @@ static void write_answer(struct peer *p, unsigned status, const char *type, stru
         err = conn_write(p->conn, body);
     }
     if (err == CE_OK) {
-        conn_finish(p->conn);
+        conn_finish(p->conn, NULL);
     } else {
         conn_close(p->conn, err);
     }

@@ -41,19 +41,31 @@ void front_note(struct front *f, const char *event, const struct net_peer *peer,
     log_end(&line);
 }
 
-void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer)
+static const char *advice(enum corral_err why, bool trusted)
 {
-    close(fd);
-    if (why == CE_CLIENT_GONE) {
-        return;
+    if (why == CE_CONNECTIONS) {
+        return "limits.connections is reached";
     }
-    metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
-    if (why == CE_CONNECTIONS || why == CE_CONNECTIONS_ADDRESS) {
-        return; /* as many as somebody likes; the count says it */
+    if (why != CE_CONNECTIONS_ADDRESS) {
+        return NULL;
     }
-    struct net_peer who = net_peer_of(peer);
+    return trusted ? "limits.connections_per_trusted_address is reached"
+                   : "limits.connections_per_address is reached; if many clients stand behind this "
+                     "address, name it in the listener's trusted_sources";
+}
 
-    front_note(f, "proxy.refused", &who, why, NULL);
+void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer,
+                  bool trusted)
+{
+    struct net_peer who = net_peer_of(peer);
+    bool is_full = why == CE_CONNECTIONS || why == CE_CONNECTIONS_ADDRESS;
+
+    close(fd);
+    if (why != CE_CLIENT_GONE) {
+        metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
+        front_note(f, is_full ? "connection.refused" : "proxy.refused", &who, why,
+                   advice(why, trusted));
+    }
 }
 
 void front_admit(struct front_listener *fl, int fd, const struct net_address *peer)
@@ -70,7 +82,7 @@ void front_admit(struct front_listener *fl, int fd, const struct net_address *pe
 
     if (!source_count_take(h->sources, net_peer_source(&who), cap)) {
         connection_share_close(&h->shares);
-        front_refuse(f, fd, CE_CONNECTIONS_ADDRESS, peer);
+        front_refuse(f, fd, CE_CONNECTIONS_ADDRESS, peer, trusted);
         return;
     }
     metrics_add(f->engine->metrics, M_CONNECTIONS, 0, 0, 0, 1);
@@ -85,12 +97,12 @@ static void on_accept(struct listener *l, int fd, const struct net_address *peer
     const struct listener_settings *ls = &f->engine->snapshot->settings.listeners[fl->index];
 
     if (ls->proxy_protocol && !is_trusted(ls, peer)) {
-        front_refuse(f, fd, CE_PROXY_SOURCE, peer);
+        front_refuse(f, fd, CE_PROXY_SOURCE, peer, false);
         return;
     }
     if (!connection_share_open(&h->shares) &&
         !(server_close_stranger(f) && connection_share_open(&h->shares))) {
-        front_refuse(f, fd, CE_CONNECTIONS, peer);
+        front_refuse(f, fd, CE_CONNECTIONS, peer, false);
     } else if (ls->proxy_protocol) {
         arrival_start(fl, fd, peer);
     } else {
@@ -121,11 +133,18 @@ struct front *front_create(struct engine *e, const int *fds, size_t count)
     return f;
 }
 
+void front_retire(struct front *f)
+{
+    f->retiring = true;
+    server_retire_all(f);
+}
+
 void front_drain(struct front *f)
 {
     for (size_t i = 0; i < f->listener_count; i++) {
         listener_stop(&f->listeners[i].listener);
     }
+    f->retiring = true;
     f->draining = true;
     server_drain_all(f);
     arrival_drain_all(f);

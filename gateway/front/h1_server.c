@@ -42,7 +42,7 @@ static void close_after_answer(struct h1_server *h)
 {
     h->state = H1_CLOSING;
     deadline_cancel(&server_of(h)->deadline);
-    conn_finish(server_of(h)->conn);
+    server_finish(server_of(h), h->unread);
 }
 
 static bool body_complete(const struct h1_server *h)
@@ -50,15 +50,16 @@ static bool body_complete(const struct h1_server *h)
     return h->request_framing == HTTP_CHUNKED ? h->chunked.done : h->body_left == 0;
 }
 
-/* A malformed head: answered, logged, and never read on. */
-static void refuse(struct h1_server *h, enum corral_err why)
+/* A malformed head, as far as it came: answered, logged, and never read on. */
+static void refuse(struct h1_server *h, struct slice head, enum corral_err why)
 {
     struct client_info info = server_client(server_of(h), &client_ops, h);
 
     h->keep_alive = false;
     h->is_head = false;
+    h->unread = true;
     h->state = H1_BUSY;
-    exchange_refuse(server_of(h)->front->engine, &info, why);
+    exchange_refuse(server_of(h)->front->engine, &info, h1_peek_target(head), why);
 }
 
 static enum corral_err feed_body(struct h1_server *h, struct slice *rest)
@@ -92,6 +93,7 @@ static void take_body(struct h1_server *h, struct slice *rest)
         exchange_body_failed(h->exchange, err);
     } else if (h->state == H1_BODY && h->exchange != NULL && body_complete(h)) {
         h->state = H1_BUSY;
+        h->unread = false;
         exchange_body_end(h->exchange);
     }
 }
@@ -100,7 +102,7 @@ static void begin(struct h1_server *h, const struct http_request *request)
 {
     struct client_info info = server_client(server_of(h), &client_ops, h);
 
-    h->keep_alive = request->keep_alive && !server_of(h)->front->draining;
+    h->keep_alive = request->keep_alive && !server_of(h)->front->retiring;
     h->is_http_1_0 = request->minor == 0;
     h->is_head = slice_eq_str(request->method, "HEAD");
     h->expect_continue = request->expect_continue;
@@ -108,6 +110,7 @@ static void begin(struct h1_server *h, const struct http_request *request)
     h->body_left = request->content_length;
     h->chunked = (struct h1_chunked){0};
     h->ended = false;
+    h->unread = !body_complete(h);
     h->state = H1_BUSY;
     h->served = true;
     deadline_cancel(&server_of(h)->deadline);
@@ -136,11 +139,11 @@ static bool take_head(struct h1_server *h, struct slice *rest)
         err = h1_read_request(slice_of(rest->ptr, len), server_of(h)->tls, &request);
     }
     if (err != CE_OK) {
-        refuse(h, err);
+        refuse(h, *rest, err);
         return false;
     }
     if (server_is_stale(server_of(h))) {
-        refuse(h, CE_AUTH_CERTIFICATE);
+        refuse(h, *rest, CE_AUTH_CERTIFICATE);
         return false;
     }
     *rest = slice_from(*rest, len);
@@ -274,7 +277,7 @@ static void on_deadline(struct deadline *d)
 
     switch (h->state) {
     case H1_HEAD:
-        refuse(h, CE_HEAD_TIMEOUT);
+        refuse(h, block_slice(s->conn->in), CE_HEAD_TIMEOUT);
         break;
     case H1_BUSY:
         stalled = server_has_stalled(s, &h->stall, s->conn->bytes_out);
@@ -289,7 +292,7 @@ static void on_deadline(struct deadline *d)
     case H1_IDLE:
     case H1_BODY:
     case H1_CLOSING:
-        conn_finish(s->conn);
+        server_finish(s, false);
         break;
     }
 }
@@ -327,8 +330,11 @@ static void client_respond(void *client, const struct answer *a)
     struct h1_writer w = {.data = room, .capacity = sizeof(room)};
 
     /* A body that was not read whole would be taken for the next request. */
-    if (a->close || h->state == H1_BODY || server_of(h)->front->draining) {
+    if (a->close || h->state == H1_BODY || server_of(h)->front->retiring) {
         h->keep_alive = false;
+    }
+    if (a->status == 408) {
+        h->unread = false; /* nothing came for a while: there is no use in waiting for more */
     }
     h1_write_status_line(&w, a->status);
     h1_write_field(&w, SLICE_LITERAL("Date"), worker_date(server_of(h)->conn->worker));
@@ -433,10 +439,13 @@ static const struct client_ops client_ops = {
     .protocol = "HTTP/1.1",
 };
 
-static void drain(void *codec)
+static void leave(void *codec)
 {
     struct h1_server *h = codec;
 
+    if (!server_of(h)->front->draining) {
+        return; /* its next answer says that it is the last */
+    }
     if (h->state == H1_IDLE && h->served) {
         close_after_answer(h);
     } else if (h->state == H1_IDLE) {
@@ -448,7 +457,7 @@ void h1_server_start(struct server *s)
 {
     struct h1_server *h = &s->h1;
 
-    server_take_over(s, &server_events, drain, h);
+    server_take_over(s, &server_events, leave, h);
     deadline_init(&s->deadline, on_deadline);
     h->state = H1_IDLE;
     set_deadline(h, s->front->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS

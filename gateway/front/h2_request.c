@@ -5,8 +5,6 @@
 #include "front/h2_server.h"
 
 enum {
-    LINGER_MS = 1000,         /* for the rest of a request that is answered already ... */
-    LINGER_BYTES = 64 * 1024, /* ... and how much of it is read */
     OUT_SUM_MAX_BYTES = 2 * 1024 * 1024, /* of answers that wait; above it no stream is begun */
 };
 
@@ -80,7 +78,13 @@ void h2_request_end(struct h2_request *r, enum corral_err why)
 
 static void on_gone(void *owner, struct h2_stream *st)
 {
+    struct h2_server *h = owner;
+
     h2_request_end(request_of(st), CE_CLIENT_GONE);
+    if (h->front->retiring) {
+        h2_session_announce_end(h->session);
+        conn_want_flush(h->conn);
+    }
 }
 
 static void on_request(void *owner, struct h2_stream *st, const struct http_request *request)
@@ -93,7 +97,7 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     r->expect_continue = request->expect_continue;
     if (server_is_stale(h->server)) {
         h2_session_refuse_new(h->session);
-        exchange_refuse(h->front->engine, &info, CE_AUTH_CERTIFICATE);
+        exchange_refuse(h->front->engine, &info, request->path, CE_AUTH_CERTIFICATE);
         return;
     }
     struct exchange *ex = exchange_begin(h->front->engine, &info, request);
@@ -103,14 +107,15 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     }
 }
 
-static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, bool is_head)
+static void on_refused(void *owner, struct h2_stream *st, enum corral_err why,
+                       const struct http_request *request)
 {
     struct h2_server *h = owner;
 
-    request_of(st)->is_head = is_head;
+    request_of(st)->is_head = slice_eq_str(request->method, "HEAD");
     struct client_info info = server_client(h->server, &client_ops, request_of(st));
 
-    exchange_refuse(h->front->engine, &info, why);
+    exchange_refuse(h->front->engine, &info, request->path, why);
 }
 
 static void on_malformed(void *owner)
@@ -122,15 +127,17 @@ static void on_malformed(void *owner)
 
 static void on_body(void *owner, struct h2_stream *st, struct slice bytes)
 {
+    struct h2_server *h = owner;
     struct h2_request *r = request_of(st);
 
     if (r->exchange != NULL && r->wants_body) {
         exchange_body(r->exchange, bytes);
-    } else {
-        r->lingered_bytes += bytes.len;
-        if (r->lingered_bytes > LINGER_BYTES) {
-            h2_request_end_lingering(r);
-        }
+        return;
+    }
+    r->dropped_ms = front_now_ms(h->front);
+    r->dropped_bytes += bytes.len;
+    if (r->dropped_bytes > front_settings(h->front)->limits.linger_bytes) {
+        h2_request_end_lingering(r);
     }
 }
 
@@ -143,13 +150,17 @@ static void on_body_end(void *owner, struct h2_stream *st)
     }
 }
 
-/* Most clients have sent the rest already: a reset would look like an error to some. */
+/*
+ * The rest of the request is read and dropped, and windows go on opening: many clients read no
+ * answer before they have sent their whole body, and a reset looks like an error to some.
+ */
 static void on_early_answer(void *owner, struct h2_stream *st)
 {
     struct h2_server *h = owner;
     struct h2_request *r = request_of(st);
 
-    r->linger_until_ms = front_now_ms(h->front) + LINGER_MS;
+    r->dropped_ms = front_now_ms(h->front);
+    r->linger_until_ms = r->dropped_ms + front_settings(h->front)->timeouts.linger_s * 1000;
     list_unlink(&r->of_waiting);
     list_push_back(&h->lingering, &r->of_waiting);
 }

@@ -96,11 +96,13 @@ static void reset_stalled(struct h2_server *h)
 
 static void reset_lingering(struct h2_server *h)
 {
+    uint64_t now_ms = front_now_ms(h->front);
+
     LIST_EACH(link, next, &h->lingering)
     {
         struct h2_request *r = CONTAINER_OF(link, struct h2_request, of_waiting);
 
-        if (front_now_ms(h->front) >= r->linger_until_ms) {
+        if (now_ms >= r->linger_until_ms || now_ms - r->dropped_ms >= CONN_LINGER_SILENCE_MS) {
             h2_request_end_lingering(r);
         }
     }
@@ -230,7 +232,7 @@ static void on_client_flush(struct conn *c)
         fail(h, CE_NO_MEMORY);
     }
     if (h->write_failed || h2_session_is_over(h->session)) {
-        conn_finish(c);
+        server_finish(h->server, false);
         return;
     }
     if (h2_session_has_output(h->session) && !sink_room(c)) {
@@ -284,13 +286,21 @@ static const struct conn_events server_events = {
     .on_closed = on_client_closed,
 };
 
-/* RFC 9113 section 6.8: requests that are on their way get a second to arrive. */
-static void drain(void *codec)
+/*
+ * RFC 9113 section 6.8: requests that are on their way get a second to arrive. Before a drain
+ * begins a connection is asked when it is idle, and not before its first request: it would only be
+ * made again, and some clients drop the streams that they have open.
+ */
+static void leave(void *codec)
 {
     struct h2_server *h = codec;
 
-    h2_session_announce_end(h->session);
-    h->refuse_at_ms = front_now_ms(h->front) + FRONT_DRAIN_FIRST_MS;
+    if (h->front->draining) {
+        h2_session_announce_end(h->session);
+        h->refuse_at_ms = front_now_ms(h->front) + FRONT_DRAIN_FIRST_MS;
+    } else if (list_empty(&h->requests) && h2_session_last_stream(h->session) > 0) {
+        h2_session_announce_end(h->session);
+    }
     conn_want_flush(h->conn);
     rearm(h);
 }
@@ -309,13 +319,13 @@ void h2_server_start(struct server *s)
     list_init(&h->drained);
     list_init(&h->lingering);
     deadline_init(&h->deadline, on_deadline);
-    server_take_over(s, &server_events, drain, h);
+    server_take_over(s, &server_events, leave, h);
     h->session = h2_session_create(h->front->h2, &front_settings(h->front)->http2,
                                    &h2_request_events, h, s->tls);
     metrics_add(h->front->engine->metrics, M_H2_CONNECTIONS, 0, 0, 0, 1);
     conn_want_flush(h->conn);
     if (h->front->draining) {
-        drain(h);
+        leave(h);
     }
     rearm(h);
 }

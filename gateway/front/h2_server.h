@@ -45,8 +45,9 @@ struct h2_request {
     struct shared_rest shared; /* the same, instead of `out` */
     uint64_t taken_bytes;
     struct stall stall;
-    uint64_t linger_until_ms;
-    size_t lingered_bytes;
+    uint64_t linger_until_ms; /* answered; the rest of the request is dropped until then */
+    uint64_t dropped_ms;      /* when some of it came last, or the answer ended */
+    uint64_t dropped_bytes;
     bool wants_body;
     bool expect_continue;
     bool is_head;
@@ -61,7 +62,7 @@ extern const struct h2_events h2_request_events;
 void h2_request_leave(struct h2_request *r, enum corral_err why);
 /** Leave, and free after the turn. */
 void h2_request_end(struct h2_request *r, enum corral_err why);
-/** The rest of a request that was answered already comes too slowly. */
+/** The rest of a request that was answered already comes too slowly, or is too long. */
 void h2_request_end_lingering(struct h2_request *r);
 
 #endif

@@ -28,6 +28,7 @@ struct front {
     size_t server_count;   /* of both */
     struct list arrivals;  /* arrival.of_front */
     size_t arrival_count;
+    bool retiring; /* a drain comes soon, or has begun: no connection is kept */
     bool draining;
 };
 
@@ -56,8 +57,9 @@ void front_note(struct front *f, const char *event, const struct net_peer *peer,
  */
 void front_admit(struct front_listener *fl, int fd, const struct net_address *peer);
 
-/** Close, count and, where a load balancer is to blame, log. */
-void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer);
+/** Close, count and log, with the setting that is behind it. CE_CLIENT_GONE: only close. */
+void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer,
+                  bool trusted);
 
 /** Wait for the PROXY header of a fresh descriptor, then front_admit. arrival.c */
 void arrival_start(struct front_listener *from, int fd, const struct net_address *peer);

@@ -112,11 +112,23 @@ enum corral_err server_has_stalled(struct server *s, struct stall *stall, uint64
     return moved ? CE_OK : CE_CLIENT_STALLED;
 }
 
+void server_finish(struct server *s, bool unread)
+{
+    const struct settings *settings = front_settings(s->front);
+    const struct conn_ending ending = {
+        .stall_ms = (uint32_t)settings->timeouts.write_stall_s * 1000,
+        .linger_ms = unread ? settings->timeouts.linger_s * 1000 : (uint32_t)CONN_LINGER_MS,
+        .linger_bytes = unread ? settings->limits.linger_bytes : (uint32_t)CONN_LINGER_BYTES,
+    };
+
+    conn_finish(s->conn, &ending);
+}
+
 void server_take_over(struct server *s, const struct conn_events *events,
-                      void (*drain)(void *codec), void *codec)
+                      void (*leave)(void *codec), void *codec)
 {
     deadline_cancel(&s->deadline);
-    s->drain = drain;
+    s->leave = leave;
     s->codec = codec;
     s->conn->events = events;
     s->conn->owner = codec;
@@ -174,7 +186,7 @@ static const struct conn_events first_events = {
 
 static void on_deadline(struct deadline *d)
 {
-    conn_finish(CONTAINER_OF(d, struct server, deadline)->conn);
+    server_finish(CONTAINER_OF(d, struct server, deadline), false);
 }
 
 /* ---- begin and end ---- */
@@ -238,24 +250,35 @@ void server_end(struct server *s, enum corral_err why)
     worker_reap(f->engine->worker, &s->reapable, destroy_reaped);
 }
 
-static void drain_list(struct front *f, struct list *servers)
+static void retire_list(struct list *servers)
 {
     LIST_EACH(link, next, servers)
     {
         struct server *s = CONTAINER_OF(link, struct server, of_front);
 
-        if (s->drain != NULL) {
-            s->drain(s->codec);
-        } else if (!s->tls) {
-            front_set_deadline(f, &s->deadline, FRONT_DRAIN_FIRST_MS);
+        if (s->leave != NULL) {
+            s->leave(s->codec);
         }
     }
 }
 
+void server_retire_all(struct front *f)
+{
+    retire_list(&f->strangers);
+    retire_list(&f->servers);
+}
+
 void server_drain_all(struct front *f)
 {
-    drain_list(f, &f->strangers);
-    drain_list(f, &f->servers);
+    server_retire_all(f);
+    LIST_EACH(link, next, &f->strangers)
+    {
+        struct server *s = CONTAINER_OF(link, struct server, of_front);
+
+        if (s->leave == NULL && !s->tls) {
+            front_set_deadline(f, &s->deadline, FRONT_DRAIN_FIRST_MS);
+        }
+    }
 }
 
 static void close_list(struct list *servers)

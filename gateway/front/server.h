@@ -46,6 +46,7 @@ struct h1_server {
     bool is_head;
     bool expect_continue;
     bool answer_chunked;
+    bool unread; /* the rest of the request may still come when its answer ends */
 };
 
 struct server {
@@ -56,11 +57,12 @@ struct server {
     struct deadline deadline; /* until the protocol is known; then HTTP/1.1's */
     struct net_peer peer;
     struct tls_names *certificate; /* owned; NULL: the client showed none */
-    void (*drain)(void *codec);    /* NULL: its protocol is not known yet */
-    void *codec;                   /* borrowed: h1 below, or an h2_server */
-    struct h1_server h1;           /* within, since most connections are of it */
-    uint32_t began_ms;             /* modulo 2^32 */
-    uint32_t tenant; /* whose share of connections it takes; INTERN_NONE: it is a stranger */
+    /* The front retires or drains: its flags say which. NULL: the protocol is not known yet. */
+    void (*leave)(void *codec);
+    void *codec;         /* borrowed: h1 below, or an h2_server */
+    struct h1_server h1; /* within, since most connections are of it */
+    uint32_t began_ms;   /* modulo 2^32 */
+    uint32_t tenant;     /* whose share of connections it takes; INTERN_NONE: it is a stranger */
     bool tls;
     bool trusted; /* comes from a trusted source */
 };
@@ -75,7 +77,7 @@ void server_start(struct front_listener *fl, int fd, const struct net_address *p
                   struct tls_ctx *tls, bool trusted);
 /** From now on the connection's events are the codec's, and conn.owner is the codec. */
 void server_take_over(struct server *s, const struct conn_events *events,
-                      void (*drain)(void *codec), void *codec);
+                      void (*leave)(void *codec), void *codec);
 /** The codec's on_closed: counts, logs, frees. */
 void server_end(struct server *s, enum corral_err why);
 void server_on_eof(struct conn *c);
@@ -97,6 +99,12 @@ MUST_USE enum corral_err server_has_stalled(struct server *s, struct stall *stal
  * looked at once after each change of them.
  */
 bool server_is_stale(struct server *s);
+/**
+ * End the connection as its settings say (timeouts.write_stall_s). `unread`: the answer came before
+ * the end of its request, the rest of which is read and dropped (timeouts.linger_s,
+ * limits.linger_bytes).
+ */
+void server_finish(struct server *s, bool unread);
 /** What a connection that closed for `why` means to its exchanges. */
 static inline enum corral_err server_left_why(enum corral_err why)
 {
@@ -104,6 +112,9 @@ static inline enum corral_err server_left_why(enum corral_err why)
 }
 
 struct client_info server_client(struct server *s, const struct client_ops *ops, void *client);
+/** Whoever is idle in HTTP/2 is asked to open no more streams; the others are with their answers.
+ */
+void server_retire_all(struct front *f);
 /** Idle ones close; the others end with their answers. */
 void server_drain_all(struct front *f);
 void server_close_all(struct front *f);

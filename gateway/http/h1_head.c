@@ -400,3 +400,13 @@ enum corral_err h1_read_response(struct slice head, struct http_response_head *o
     out->keep_alive = !connection_says(&out->fields, "close");
     return CE_OK;
 }
+
+struct slice h1_peek_target(struct slice head)
+{
+    enum { MAX_BYTES = 256 };
+    struct slice line = slice_of(head.ptr, slice_find(head, '\r'));
+    struct slice target = slice_from(line, slice_find(line, ' ') + 1);
+    size_t len = slice_find(target, ' ');
+
+    return slice_of(target.ptr, len < MAX_BYTES ? len : MAX_BYTES);
+}

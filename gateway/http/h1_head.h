@@ -59,4 +59,11 @@ MUST_USE enum corral_err h1_read_probe(struct slice head, struct http_request *o
  */
 MUST_USE enum corral_err h1_read_response(struct slice head, struct http_response_head *out);
 
+/**
+ * The target of a request whose head is not whole or broke a rule, as its first line has it: for
+ * the shape of the answer and for the log, nothing else. Empty when there is none; at most 256
+ * bytes of it.
+ */
+COLD struct slice h1_peek_target(struct slice head);
+
 #endif

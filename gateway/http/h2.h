@@ -62,8 +62,9 @@ struct h2_events {
     void (*on_gone)(void *owner, struct h2_stream *st);
     /** A whole head that keeps every rule. Its slices live during the call. */
     void (*on_request)(void *owner, struct h2_stream *st, const struct http_request *request);
-    /** A head that breaks a rule and can be answered. */
-    void (*on_refused)(void *owner, struct h2_stream *st, enum corral_err why, bool is_head);
+    /** A head that breaks a rule and can be answered; `request` as far as it was read. */
+    void (*on_refused)(void *owner, struct h2_stream *st, enum corral_err why,
+                       const struct http_request *request);
     /** A message that was answered with a reset. */
     void (*on_malformed)(void *owner);
     void (*on_body)(void *owner, struct h2_stream *st, struct slice bytes);
@@ -118,12 +119,12 @@ bool h2_session_is_settled(const struct h2_session *s);
 /** The number for a connection's life that the client has reached, or CE_OK. */
 enum corral_err h2_session_worn_out(const struct h2_session *s);
 
-/** Whether a head is on its way: HEADERS that is not whole or lacks END_HEADERS. */
+/** Whether HEADERS came that are not whole or lack END_HEADERS. */
 bool h2_session_in_head(const struct h2_session *s);
 /** The highest stream that the client has opened. */
 int32_t h2_session_last_stream(const struct h2_session *s);
 
-/** RFC 9113 section 6.8: announce the end (last stream 2^31-1), then name the last stream. */
+/** RFC 9113 section 6.8: announce the end (last stream 2^31-1), name the last stream. Once each. */
 void h2_session_announce_end(struct h2_session *s);
 void h2_session_refuse_new(struct h2_session *s);
 
@@ -140,8 +141,7 @@ struct h2_field {
 /** The head of the answer; fields[] without :status. With `body` bytes are peeked for. */
 void h2_stream_respond(struct h2_session *s, struct h2_stream *st, unsigned status,
                        const struct h2_field *fields, size_t count, bool body);
-/** 100 (Continue). */
-void h2_stream_continue(struct h2_session *s, struct h2_stream *st);
+void h2_stream_continue(struct h2_session *s, struct h2_stream *st); /* sends 100 (Continue) */
 /** Bytes have come, or the end. */
 void h2_stream_wake(struct h2_session *s, struct h2_stream *st);
 /** Break it off: CE_CLIENT_STALLED: CANCEL; CE_OK: NO_ERROR; else INTERNAL_ERROR. */

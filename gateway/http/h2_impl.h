@@ -56,9 +56,10 @@ struct h2_session {
     uint8_t head_len;    /* bytes of a frame head that came in pieces */
     uint8_t head_bytes[H2_FRAME_HEAD_BYTES];
     bool is_tls;
-    bool greeted;  /* our SETTINGS are sent */
-    bool refusing; /* the last GOAWAY is submitted */
-    bool is_mute;  /* memory was too short even for a GOAWAY */
+    bool greeted;   /* our SETTINGS are sent */
+    bool announced; /* the first of two GOAWAYs is submitted */
+    bool refusing;  /* the last GOAWAY is submitted */
+    bool is_mute;   /* memory was too short even for a GOAWAY */
 };
 
 /** Take a field of the block. CE_OK also when it breaks a rule; CE_H2_HEAD: stop reading. */

@@ -162,7 +162,8 @@ void h2_must(int result)
 
 void h2_session_announce_end(struct h2_session *s)
 {
-    if (!s->refusing) {
+    if (!s->refusing && !s->announced) {
+        s->announced = true;
         h2_must(nghttp2_submit_shutdown_notice(s->ng));
     }
 }

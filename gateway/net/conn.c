@@ -158,6 +158,15 @@ size_t conn_kept(const struct conn *c)
     return block_len(c->in);
 }
 
+static void set_linger_deadline(struct conn *c)
+{
+    uint64_t now_ms = c->worker->now_ms;
+    uint64_t left_ms = c->linger_until_ms > now_ms ? c->linger_until_ms - now_ms : 1;
+
+    deadline_set(&c->worker->wheel, &c->deadline, now_ms,
+                 left_ms < CONN_LINGER_SILENCE_MS ? left_ms : CONN_LINGER_SILENCE_MS);
+}
+
 static void start_linger(struct conn *c)
 {
     if (c->transport->goodbye != NULL) {
@@ -169,7 +178,8 @@ static void start_linger(struct conn *c)
         conn_close(c, CE_OK);
         return;
     }
-    deadline_set(&c->worker->wheel, &c->deadline, c->worker->now_ms, CONN_LINGER_MS);
+    c->linger_until_ms = c->worker->now_ms + c->ending.linger_ms;
+    set_linger_deadline(c);
     arm_read(c, true);
 }
 
@@ -225,8 +235,17 @@ void conn_flush(struct conn *c)
     }
 }
 
-void conn_finish(struct conn *c)
+static void set_finish_deadline(struct conn *c)
 {
+    c->finish_pending = conn_pending(c);
+    deadline_set(&c->worker->wheel, &c->deadline, c->worker->now_ms, c->ending.stall_ms);
+}
+
+void conn_finish(struct conn *c, const struct conn_ending *ending)
+{
+    static const struct conn_ending defaults = {CONN_FINISH_STALL_MS, CONN_LINGER_MS,
+                                                CONN_LINGER_BYTES};
+
     if (c->state != CONN_OPEN) {
         if (c->state < CONN_OPEN) {
             conn_close(c, CE_OK);
@@ -236,7 +255,8 @@ void conn_finish(struct conn *c)
     set_state(c, CONN_FINISHING);
     block_release(&c->worker->blocks, &c->in);
     arm_read(c, false);
-    deadline_set(&c->worker->wheel, &c->deadline, c->worker->now_ms, 10 * CONN_LINGER_MS);
+    c->ending = ending == NULL ? defaults : *ending;
+    set_finish_deadline(c);
     mark_dirty(c);
 }
 
@@ -363,11 +383,10 @@ static void drop_lingering(struct conn *c)
 {
     ssize_t n = recv(c->fd, c->worker->scratch, WORKER_SCRATCH_BYTES, 0);
 
-    if (n > 0) {
-        c->lingered_bytes += (uint32_t)n;
-    }
-    if ((n <= 0 && errno != EAGAIN && errno != EINTR) || n == 0 ||
-        c->lingered_bytes > CONN_LINGER_BYTES) {
+    if (n > 0 && (size_t)n <= c->ending.linger_bytes) {
+        c->ending.linger_bytes -= (uint32_t)n;
+        set_linger_deadline(c);
+    } else if (n >= 0 || (errno != EAGAIN && errno != EINTR)) {
         conn_close(c, CE_OK);
     }
 }
@@ -442,6 +461,9 @@ static void on_deadline(struct deadline *d)
         conn_close(c, c->state == CONN_CONNECTING ? CE_UPSTREAM_CONNECT : CE_IO);
     } else if (c->state == CONN_CONNECTING) {
         conn_close(c, CE_UPSTREAM_CONNECT_TIMEOUT);
+    } else if (c->state == CONN_FINISHING &&
+               conn_pending(c) + CONN_FINISH_PROGRESS_BYTES <= c->finish_pending) {
+        set_finish_deadline(c);
     } else {
         conn_close(c, c->state == CONN_HANDSHAKE ? CE_TLS_TIMEOUT : CE_OK);
     }

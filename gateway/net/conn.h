@@ -14,6 +14,7 @@
 #define CORRAL_NET_CONN_H
 
 #include "net/address.h"
+#include "net/conn_ending.h"
 #include "net/worker.h"
 
 struct conn;
@@ -49,8 +50,6 @@ enum conn_state {
     CONN_STATE_COUNT
 };
 
-enum { CONN_LINGER_MS = 800, CONN_LINGER_BYTES = 256 * 1024 };
-
 struct conn {
     struct reapable reapable;
     struct worker *worker;            /* borrowed */
@@ -69,11 +68,15 @@ struct conn {
     struct block *wire;        /* owned; TLS records the kernel did not take */
     struct deadline deadline;
     uint64_t bytes_out; /* plaintext bytes the kernel (or TLS) has taken */
+    union {
+        size_t finish_pending;    /* CONN_FINISHING: conn_pending when the deadline was set */
+        uint64_t linger_until_ms; /* CONN_LINGERING */
+    };
+    struct conn_ending ending; /* from conn_finish on */
     uint64_t key_updates_since_ms;
     uint32_t key_updates; /* that the peer sent since then */
     int fd;
     uint32_t in_max_bytes;
-    uint32_t lingered_bytes;
     uint8_t state;
     bool offers_h1; /* by ALPN; a server's side */
     bool offers_h2;
@@ -108,8 +111,7 @@ void conn_want_flush(struct conn *c);
 /** Call on_drained when what is pending now has gone, also when no send comes back short. */
 void conn_want_drained(struct conn *c);
 
-/** Bytes not yet taken by the kernel. */
-size_t conn_pending(const struct conn *c);
+size_t conn_pending(const struct conn *c); /* bytes not yet taken by the kernel */
 
 /** Send what is pending now. The worker calls it at the end of the turn. May close. */
 void conn_flush(struct conn *c);
@@ -130,8 +132,8 @@ void conn_deliver_kept(struct conn *c);
 /** Bytes kept because the owner has not consumed them. */
 size_t conn_kept(const struct conn *c);
 
-/** Send what is pending, close the write side, drop what still comes, close. */
-void conn_finish(struct conn *c);
+/** Send what is pending, close the write side, drop what comes, close. NULL: the defaults. */
+void conn_finish(struct conn *c, const struct conn_ending *ending);
 
 /** Close now. Pending bytes are dropped. on_closed comes before this returns. */
 void conn_close(struct conn *c, enum corral_err why);

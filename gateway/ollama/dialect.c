@@ -21,6 +21,21 @@ static const struct kind kinds[] = {
     {500, "api_error", NULL, "api_error"},
 };
 
+/* Whether the path is `prefix`, or `prefix` and then a slash. */
+static bool is_below(struct slice path, struct slice prefix)
+{
+    return slice_starts_with(path, prefix) &&
+           (path.len == prefix.len || path.ptr[prefix.len] == '/' || path.ptr[prefix.len] == '?');
+}
+
+enum dialect dialect_of_path(struct slice path)
+{
+    if (is_below(path, SLICE_LITERAL("/v1/messages"))) {
+        return DIALECT_ANTHROPIC;
+    }
+    return is_below(path, SLICE_LITERAL("/v1")) ? DIALECT_OPENAI : DIALECT_NATIVE;
+}
+
 static const struct kind *kind_of(unsigned status)
 {
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {

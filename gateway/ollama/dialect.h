@@ -12,6 +12,9 @@
 #include "base/slice.h"
 #include "ollama/route.h"
 
+/** The dialect for a request without a route: what its path begins with. */
+enum dialect dialect_of_path(struct slice path);
+
 /**
  * Append an error body.
  *

@@ -8,6 +8,10 @@
 #include "base/rand.h"
 #include "upstream/call.h"
 
+/* What a poll asks for, in this order when a replica was found, or found again. */
+enum question { ASK_TAGS, ASK_VERSION, ASK_PS, QUESTION_COUNT };
+static const char *const paths[QUESTION_COUNT] = {"tags", "version", "ps"};
+
 /* One address of one configured replica. */
 struct endpoint {
     struct list of_poller; /* poller.endpoints */
@@ -17,11 +21,12 @@ struct endpoint {
     struct deadline next_poll;
     struct deadline timeout;
     struct call *call; /* of the poll under way */
-    enum catalog_kind kind;
+    enum question asked;
     unsigned status;
     struct buf body;
-    uint64_t tags_at_ms; /* last good /api/tags; 0: never */
-    uint64_t hash[2];    /* of the last answer, by kind */
+    uint64_t tags_at_ms;           /* last good /api/tags; 0: never */
+    bool version_due;              /* the models were told, the version was not asked for since */
+    uint64_t hash[QUESTION_COUNT]; /* of the last answer */
     unsigned failures;
     bool suspected; /* poll again as soon as the one under way is over */
     bool seen;      /* during a reconfiguration */
@@ -123,7 +128,9 @@ static void lose(struct endpoint *e)
     e->state.lost_ms = e->poller->worker->now_ms;
     replica_catalog_unref(e->state.ps);
     e->state.ps = NULL;
-    e->hash[CATALOG_PS] = 0;
+    e->hash[ASK_PS] = 0;
+    e->hash[ASK_VERSION] = 0;
+    e->state.version.text[0] = '\0';
 }
 
 static void poll_failed_for(struct endpoint *e, enum corral_err why, const char *detail)
@@ -148,12 +155,40 @@ static void poll_failed(struct endpoint *e, enum corral_err why)
     poll_failed_for(e, why, NULL);
 }
 
-static void replace_catalog(struct endpoint *e, struct catalog *fresh)
+static enum corral_err replace_catalog(struct endpoint *e, struct slice text)
 {
-    struct replica_catalog **slot = e->kind == CATALOG_TAGS ? &e->state.tags : &e->state.ps;
+    enum catalog_kind kind = e->asked == ASK_TAGS ? CATALOG_TAGS : CATALOG_PS;
+    struct replica_catalog **slot = e->asked == ASK_TAGS ? &e->state.tags : &e->state.ps;
+    struct catalog *fresh;
+    enum corral_err err = catalog_parse(kind, text, &fresh);
 
-    replica_catalog_unref(*slot);
-    *slot = replica_catalog_create(fresh);
+    if (err == CE_OK) {
+        replica_catalog_unref(*slot);
+        *slot = replica_catalog_create(fresh);
+    }
+    return err;
+}
+
+static enum corral_err take_answer(struct endpoint *e, struct slice text)
+{
+    if (e->asked != ASK_VERSION) {
+        return replace_catalog(e, text);
+    }
+    if (version_parse(text, &e->state.version) != CE_OK) {
+        e->state.version.text[0] = '\0'; /* it serves all the same */
+    }
+    return CE_OK;
+}
+
+static void make_usable(struct endpoint *e)
+{
+    struct log_line line;
+
+    e->state.usable = true;
+    log_begin(&line, e->poller->log, LOG_INFO, "replica.up");
+    log_text(&line, "replica", intern_name(e->poller->ids, e->state.id));
+    log_str(&line, "version", e->state.version.text);
+    log_end(&line);
 }
 
 /* A good answer. Unchanged bytes publish nothing. */
@@ -161,35 +196,30 @@ static void poll_answered(struct endpoint *e)
 {
     struct slice text = buf_slice(&e->body);
     uint64_t hash = hash_bytes(text);
-    bool changed = hash != e->hash[e->kind] || !e->state.usable;
+    bool changed = hash != e->hash[e->asked] || !e->state.usable;
 
-    if (changed) {
-        struct catalog *fresh;
-
-        if (catalog_parse(e->kind, text, &fresh) != CE_OK) {
-            poll_failed(e, CE_UPSTREAM_NONSENSE);
-            return;
-        }
-        replace_catalog(e, fresh);
-        e->hash[e->kind] = hash;
+    if (changed && take_answer(e, text) != CE_OK) {
+        poll_failed(e, CE_UPSTREAM_NONSENSE);
+        return;
     }
+    e->hash[e->asked] = hash;
     e->failures = 0;
-    if (e->kind == CATALOG_TAGS) {
+    if (e->asked == ASK_TAGS) {
         e->tags_at_ms = e->poller->worker->now_ms;
     }
+    e->version_due = e->asked == ASK_TAGS || (e->version_due && e->asked != ASK_VERSION);
     bool ready = e->state.tags != NULL && e->state.ps != NULL;
 
     if (ready && !e->state.usable) {
-        e->state.usable = true;
-        log_replica(e, LOG_INFO, "replica.up", NULL, NULL);
+        make_usable(e);
     }
     if (changed && ready) {
         announce(e);
     }
-    bool first = !ready || (e->kind == CATALOG_TAGS && changed);
+    bool more = !ready || e->version_due || (e->asked == ASK_TAGS && changed);
 
     poll_over(e);
-    if (first) {
+    if (more) {
         schedule(e, 0);
     }
 }
@@ -216,6 +246,9 @@ static void on_poll_end(struct call *c)
     struct endpoint *e = call_owner(c);
 
     if (e->status == 200) {
+        poll_answered(e);
+    } else if (e->asked == ASK_VERSION) {
+        buf_clear(&e->body); /* something before the replica does not let it through */
         poll_answered(e);
     } else {
         poll_failed(e, CE_UPSTREAM_NONSENSE);
@@ -256,8 +289,9 @@ static void start_poll(struct endpoint *e, enum call_origin origin)
     uint64_t now_ms = e->poller->worker->now_ms;
     struct buf head = buf_make(1024);
 
-    e->kind =
-        e->tags_at_ms == 0 || now_ms - e->tags_at_ms >= POLL_TAGS_MS ? CATALOG_TAGS : CATALOG_PS;
+    bool tags_due = e->tags_at_ms == 0 || now_ms - e->tags_at_ms >= POLL_TAGS_MS;
+
+    e->asked = tags_due ? ASK_TAGS : e->version_due ? ASK_VERSION : ASK_PS;
     e->body = buf_make(CATALOG_BYTES_MAX);
     e->call = call_start(e->poller->pool, &e->state, origin, &poll_events, e);
     if (e->call == NULL) {
@@ -267,7 +301,7 @@ static void start_poll(struct endpoint *e, enum call_origin origin)
     deadline_set(&e->poller->worker->wheel, &e->timeout, now_ms, POLL_TIMEOUT_MS);
     enum corral_err err =
         buf_printf(&head, "GET /api/%s HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n\r\n",
-                   e->kind == CATALOG_TAGS ? "tags" : "ps", e->state.host);
+                   paths[e->asked], e->state.host);
     if (err == CE_OK) {
         err = call_write(e->call, buf_slice(&head));
     }
@@ -517,14 +551,15 @@ void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable)
     }
 }
 
-bool poller_any_usable(const struct poller *p)
+struct poller_count poller_count(const struct poller *p)
 {
+    struct poller_count count = {0, 0};
+
     for (const struct list *at = p->endpoints.next; at != &p->endpoints; at = at->next) {
-        if (CONTAINER_OF(at, struct endpoint, of_poller)->state.usable) {
-            return true;
-        }
+        count.all++;
+        count.usable += CONTAINER_OF(at, struct endpoint, of_poller)->state.usable ? 1 : 0;
     }
-    return false;
+    return count;
 }
 
 struct poller *poller_create(struct worker *main_worker, struct replica_board *board,

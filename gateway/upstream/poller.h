@@ -1,6 +1,7 @@
 /**
- * Watches the replicas from the main thread: what they have on disk (/api/tags every 10 s), what is
- * loaded (/api/ps every second), and whether they answer at all.
+ * Watches the replicas from the main thread: what they have on disk (/api/tags every 10 s), which
+ * version they are (/api/version, after it), what is loaded (/api/ps every second), and whether
+ * they answer at all.
  *
  * A replica is usable after its first good answers and until POLL_FAILURES_MAX polls in a row
  * failed or its port refused a connection. Names are resolved again every 30 s and after failures;
@@ -48,7 +49,12 @@ void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable);
 /** The resolver has an answer (mail of `resolve_mail`). */
 void poller_on_resolved(struct poller *p, uint32_t question);
 
-/** Whether at least one replica is usable: /readyz. */
-bool poller_any_usable(const struct poller *p);
+/** How many replicas there are, and how many of them are usable. */
+struct poller_count {
+    size_t usable;
+    size_t all;
+};
+
+struct poller_count poller_count(const struct poller *p);
 
 #endif

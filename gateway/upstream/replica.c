@@ -102,10 +102,24 @@ static struct catalog_merged *merge(const struct replica_view *v, enum catalog_k
     return merged;
 }
 
+static void find_least_version(struct replica_view *v)
+{
+    v->version.text[0] = '\0';
+    for (size_t i = 0; i < v->count; i++) {
+        const struct replica *r = &v->replicas[i];
+
+        if (r->usable && r->version.text[0] != '\0' &&
+            (v->version.text[0] == '\0' || version_compare(&r->version, &v->version) < 0)) {
+            v->version = r->version;
+        }
+    }
+}
+
 void replica_board_publish(struct replica_board *b, struct replica_view *view)
 {
     view->tags = merge(view, CATALOG_TAGS, &view->any_tags);
     view->ps = merge(view, CATALOG_PS, &view->any_ps);
+    find_least_version(view);
     pthread_mutex_lock(&b->lock);
     struct replica_view *old = b->view;
 

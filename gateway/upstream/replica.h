@@ -15,6 +15,7 @@
 #include "net/address.h"
 #include "net/tls.h"
 #include "ollama/catalog.h"
+#include "ollama/version.h"
 
 enum { REPLICA_HOST_BYTES = 272 };
 
@@ -48,6 +49,7 @@ struct replica {
     uint64_t lost_ms;             /* monotonic: when it ceased to be usable, or was configured */
     struct replica_catalog *tags; /* counted; may be NULL */
     struct replica_catalog *ps;   /* counted; may be NULL */
+    struct version version;       /* text "": it has not told one */
 };
 
 struct replica_view {
@@ -56,6 +58,7 @@ struct replica_view {
     struct catalog_merged *ps;   /* owned; the same */
     bool any_tags;               /* a usable replica has told its models */
     bool any_ps;
+    struct version version;  /* the least of the usable replicas; text "": none has told one */
     uint64_t empty_since_ms; /* monotonic; only of a view without replicas */
     size_t count;
     struct replica replicas[];

@@ -89,7 +89,8 @@ def make_config(keyfile):
             "tenants": [dict(settings, name=name) for name, settings in tenants.items()],
             "replicas": [{"url": sim.url, "slots": slots} for sim in sims],
             "log": {"refusals_per_10s": 1000000},
-            "health": {"address": "127.0.0.1:%d" % harness.free_port()},
+            # Tests begin when the replicas were found; what is the default has cases of its own.
+            "health": {"address": "127.0.0.1:%d" % harness.free_port(), "ready_without_replicas": False},
             "metrics": {"address": "127.0.0.1:%d" % harness.free_port()},
             "limits": {"connections_per_address": 4096, "connections_per_trusted_address": 4096,
                        "connections_per_known_address": 4096,

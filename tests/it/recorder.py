@@ -8,7 +8,8 @@ import socket
 import threading
 
 MODELS = ("tiny", "embed", "other")
-POLL = re.compile(rb"GET /api/(tags|ps) HTTP/1\.1\r\nHost: [a-z0-9.:]+\r\n"
+VERSION = "0.24.0"
+POLL = re.compile(rb"GET /api/(tags|ps|version) HTTP/1\.1\r\nHost: [a-z0-9.:]+\r\n"
                   rb"Accept: application/json\r\n\r\n")
 DONE = {"model": "tiny", "message": {"role": "assistant", "content": "x"}, "response": "x",
         "done": True, "done_reason": "stop", "prompt_eval_count": 1, "eval_count": 1}
@@ -98,8 +99,8 @@ class Recorder:
                 pending += piece
                 poll = POLL.fullmatch(pending)
                 if poll:
-                    conn.sendall(answer(json.dumps(
-                        tags() if poll.group(1) == b"tags" else {"models": []}).encode()))
+                    said = {b"tags": tags(), b"ps": {"models": []}, b"version": {"version": VERSION}}
+                    conn.sendall(answer(json.dumps(said[poll.group(1)]).encode()))
                     pending = b""
                     continue
                 with self.lock:

@@ -814,9 +814,9 @@ def test_expect_continue(shared):
         assert c.answer(stream).status == 200
 
 
-def test_an_early_answer_does_not_reset_what_comes_in_time(shared):
+def test_an_early_answer_does_not_reset_what_comes_in_time(stable):
     """401 before the body: the rest is read; a client that goes on for ever is reset, without blame."""
-    corral, _ = shared
+    corral = stable.corral(stable.sim(), timeouts={"linger_s": 1})
     with wired(corral) as c:
         stream = c.post("/api/chat", chat())
         assert c.answer(stream).status == 401
@@ -928,7 +928,7 @@ def test_a_head_that_is_split_by_the_last_goaway(stable):
 
 
 def test_late_bytes_of_many_early_answers_cut_nobody(stable):
-    corral = stable.corral(stable.sim("--tokens-per-s", "30").warm())
+    corral = stable.corral(stable.sim("--tokens-per-s", "30").warm(), timeouts={"linger_s": 1})
     with wired(corral) as c:
         kept = begin_chat(corral, c, 100)
         late = [c.headers(c.fields("POST", "/api/chat"), end=False) for _ in range(80)]
@@ -961,9 +961,9 @@ def test_output_is_made_as_it_is_taken(stable, monkeypatch):
     assert served_by_any.status == 200
 
 
-def test_what_follows_an_early_answer_has_an_end(shared):
-    """64 KiB more are read of a body that nobody wants, sooner than the second that it has."""
-    corral, _ = shared
+def test_what_follows_an_early_answer_has_an_end(stable):
+    """limits.linger_bytes more are read of a body that nobody wants, sooner than the time that it has."""
+    corral = stable.corral(stable.sim(), limits={"linger_bytes": 65536})
     with wired(corral) as c:
         stream = c.headers(c.fields("POST", "/api/chat"), end=False)
         assert c.until(lambda: c.stream(stream).over)

@@ -295,3 +295,48 @@ def test_a_list_is_shared_only_by_who_may_see_the_same(stable, tmp_path):
                 assert {name.split(":")[0] for name in names} == expected, (path, expected, names)
     sim.kill()
     wait_for(lambda: corral.get("/api/tags").status == 503, 10, "the end of a list that nobody has any more")
+
+
+# ---- a document in Open WebUI: a hundred and fifty requests at once ----
+
+def default_limits(make_config, sim, **listener):
+    config = make_config([sim])
+    del config["limits"], config["log"]
+    config["listeners"][0].update(listener)
+    return config
+
+
+def embed_at_once(corral, protocol, count):
+    """All are connected before the first one sends: their answers, None for who was closed."""
+    clients = [protocol.Client(corral.address, timeout=30) for _ in range(count)]
+    data = h1.post("/api/embed", {"model": "embed", "input": "x"}, corral.key())
+
+    def ask(i):
+        try:
+            return clients[i].send(data).answer()
+        except OSError:
+            return None
+        finally:
+            clients[i].close()
+    return together(count, ask)
+
+
+def test_a_document_of_open_webui_is_embedded_with_the_defaults(stable, make_config, protocol):
+    sim = stable.sim("--models", "embed:22M").warm("embed")
+    corral = stable.serve(default_limits(make_config, sim, trusted_sources=["127.0.0.0/8"]))
+    answers = embed_at_once(corral, protocol, 150)
+    wrong = [a for a in answers if a is None or a.status != 200]
+    assert not wrong, "%d of 150: %s" % (len(wrong), wrong[:2])
+
+
+def test_a_refused_connection_leaves_a_line_that_names_the_setting(stable, make_config):
+    corral = stable.serve(default_limits(make_config, stable.sim()))
+    held = [h1.Client(corral.address) for _ in range(150)]
+    refused = wait_for(lambda: corral.metrics().sum("corral_connections_refused_total"), 5, "refusals")
+    wait_for(lambda: len(corral.logged("connection.refused")) >= 10, 5, "lines")
+    lines = corral.logged("connection.refused")
+    assert all(line["reason"] == "too_many_from_address" and "connections_per_address" in line["detail"]
+               and "trusted_sources" in line["detail"] for line in lines), lines[0]
+    assert len(lines) <= 2 * 20 < refused, "a line for each, up to log.refusals_per_10s of a worker"
+    for client in held:
+        client.close()

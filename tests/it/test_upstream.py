@@ -6,6 +6,7 @@ import time
 import pytest
 
 import h1
+import recorder
 from harness import chat, wait_for
 
 DIALECTS = {"/api/chat": "native", "/api/generate": "native", "/v1/chat/completions": "openai",
@@ -245,6 +246,90 @@ def test_nothing_is_sent_twice(stable):
     assert sent == 6 and corral.metrics().sum("corral_upstream_retries_total") == 0
 
 
+def test_a_page_of_html_is_no_answer(stable):
+    """Something before Ollama speaks: its 200 is a 502 for every client, in the dialect."""
+    replica = recorder.Recorder()
+    corral = stable.corral(replica)
+    for kind in (b"text/html", b"text/plain", b"application/jsonx", b"", b"application/octet-stream"):
+        replica.reply = recorder.answer(b"<html>Please log in</html>", kind=kind)
+        for path in DIALECTS:
+            answer = corral.post(path, chat(max_tokens=3, prompt="x", input="x"))
+            assert answer.status == 502 and b"html" not in answer.body, (kind, path, answer)
+            assert ("message" in answer.json["error"]) == (DIALECTS[path] != "native")
+        assert corral.post("/api/show", {"model": "tiny"}).status == 502, kind
+    assert corral.metrics().sum("corral_upstream_failures_total", reason="protocol_error") > 0
+    wrong = {"/api/chat": b"text/event-stream", "/v1/chat/completions": b"application/x-ndjson",
+             "/v1/messages": b"application/x-ndjson", "/api/show": b"application/x-ndjson"}
+    for path, kind in wrong.items():
+        replica.reply = recorder.answer(b"{}", kind=kind)
+        assert corral.post(path, chat(max_tokens=3)).status == 502, (path, kind)
+    for kind in (b"application/json", b"application/json; charset=utf-8", b"Application/JSON"):
+        replica.reply = recorder.answer(json.dumps(recorder.DONE).encode(), kind=kind)
+        assert corral.post("/api/chat", chat()).status == 200, kind
+    replica.close()
+
+
+def test_the_version_is_the_least_of_those_that_can_be_reached(stable, monkeypatch):
+    """Open WebUI and others decide by it what they may ask for; with nobody there it is no lie."""
+    sims = [stable.sim("--tokens-per-s", "0", "--slots", "4").warm() for _ in range(3)]
+    for sim, version in zip(sims, ("0.24.0", "0.9.6", "0.24.0-rc1")):
+        sim.config(version_string=version)
+    corral = stable.corral(*sims, queue={"replica_grace_s": 0})
+
+    def told():
+        answer = corral.get("/api/version")
+        return answer.json["version"] if answer.status == 200 else answer.status
+    assert told() == "0.9.6"
+    sims[1].kill()
+    wait_for(lambda: told() == "0.24.0-rc1", 8, "the version without the oldest")
+    sims[2].kill()
+    wait_for(lambda: told() == "0.24.0", 8, "the version of the last")
+    sims[0].kill()
+    wait_for(lambda: told() == 503, 8, "no version")
+    answer = corral.get("/api/version")
+    assert "No model server" in answer.json["error"] and answer.field("Retry-After")
+    assert corral.get("/").status == 200
+    stable.sim("--tokens-per-s", "0", port=sims[0].port).config(version_string="0.30.1")
+    wait_for(lambda: told() == "0.30.1", 8, "the version after an update")
+
+
+def test_a_replica_that_tells_no_version_serves(stable, monkeypatch):
+    monkeypatch.setattr(recorder, "VERSION", "0.24.0\r\nx: y")
+    replica = recorder.Recorder()
+    corral = stable.corral(replica)
+    assert corral.get("/api/version").status == 503
+    assert corral.post("/api/chat", chat()).status == 200
+    replica.close()
+
+
+def test_readiness_is_corrals_own_unless_it_is_told_otherwise(stable):
+    """All gateways out of the Service would keep the sentence from every client."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, health={"ready_without_replicas": True}, queue={"replica_grace_s": 0})
+    strict = stable.corral(sim, queue={"replica_grace_s": 0})
+
+    def ready(one):
+        answer = h1.ask(one.health, h1.get("/readyz"))
+        return answer.status, answer.body.decode().splitlines()
+    assert ready(corral) == ready(strict) == (200, ["ok", "replicas: 1 of 1 reachable"])
+    sim.kill()
+    wait_for(lambda: ready(strict) == (503, ["not ready", "replicas: 0 of 1 reachable"]), 5, "not ready")
+    wait_for(lambda: corral.post("/api/chat", chat()).status == 503, 5, "the loss")
+    wait_for(lambda: ready(corral) == (200, ["ok", "replicas: 0 of 1 reachable"]), 8, "ready without replicas")
+    begun = stable.corral(sim, health={"ready_without_replicas": True}, wait=False)
+    wait_for(lambda: "listening" in begun.text(), 5, "the start")
+    first = wait_for(lambda: answered(begun), 5, "the health port")
+    assert first.status == 503, "in the first seconds replicas are looked for"
+    wait_for(lambda: ready(begun)[0] == 200, 8, "ready all the same")
+
+
+def answered(corral):
+    try:
+        return h1.ask(corral.health, h1.get("/readyz"))
+    except OSError:
+        return None
+
+
 def test_all_replicas_down(stable):
     sims = [stable.sim("--tokens-per-s", "0").warm() for _ in range(2)]
     corral = stable.corral(*sims, queue={"replica_grace_s": 0})
@@ -257,7 +342,7 @@ def test_all_replicas_down(stable):
         assert answer.status == 503 and answer.field("Retry-After"), answer
         assert time.monotonic() - began < 1
         assert json.loads(answer.body)["error"]
-    for path in ("/api/tags", "/v1/models"):
+    for path in ("/api/tags", "/v1/models", "/api/version"):
         assert corral.get(path).status == 503
     assert h1.ask(corral.health, h1.get("/healthz")).status == 200
     again = stable.sim("--tokens-per-s", "0", port=sims[0].port)

@@ -20,7 +20,7 @@ START_TEST(defaults_are_filled_in)
     ck_assert_uint_eq(s.timeouts.cancel_grace_ms, 2000);
     ck_assert_uint_eq(s.limits.body_bytes, 20u << 20);
     ck_assert_uint_eq(s.limits.body_memory_bytes, 256u << 20);
-    ck_assert_uint_eq(s.queue.max_waiting, 1024);
+    ck_assert_uint_eq(s.queue.max_waiting, 4096);
     ck_assert_uint_eq(s.queue.max_wait_s, 300);
     ck_assert_uint_eq(s.auth.tenants[0].verbs, VERBS_DEFAULT);
     ck_assert_str_eq(s.auth.tenants[0].models[0], "*");

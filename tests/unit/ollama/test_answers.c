@@ -1,9 +1,11 @@
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/buf.h"
 #include "ollama/catalog.h"
 #include "ollama/dialect.h"
 #include "ollama/scan.h"
+#include "ollama/version.h"
 #include "unit.h"
 
 static const struct route *route_of(const char *path)
@@ -296,6 +298,48 @@ START_TEST(lists_are_bounded)
 }
 END_TEST
 
+START_TEST(versions_are_read_and_ordered)
+{
+    /* from the oldest to the newest */
+    static const char *const ordered[] = {
+        "0",        "0.0.9",  "0.1",      "0.9.10", "0.10.0-rc9", "0.10.0",
+        "0.24.0-3", "0.24.0", "0.24.1+x", "1.0",    "10.0.0",     "429496729.0.0",
+    };
+    static const char *const broken[] = {
+        "{}",
+        "[]",
+        "{\"version\":1}",
+        "{\"version\":\"\"}",
+        "{\"version\":\"v1\"}",
+        "{\"version\":\"1 \"}",
+        "{\"version\":\"1\\n\"}",
+        "{\"version\":\"1\\u0022\"}",
+        "{\"version\":\"1\",\"version\":\"2\"}",
+        "{\"version\":\"0123456789012345678901234567890123456789012345678\"}",
+    };
+    struct version v[ARRAY_LEN(ordered)];
+    struct version kept = {.text = "kept"};
+
+    for (size_t i = 0; i < ARRAY_LEN(ordered); i++) {
+        char json[128];
+
+        snprintf(json, sizeof(json), "{\"version\":\"%s\",\"other\":[1]}", ordered[i]);
+        ck_assert_int_eq(version_parse(slice_str(json), &v[i]), CE_OK);
+        ck_assert_str_eq(v[i].text, ordered[i]);
+        ck_assert_int_eq(version_compare(&v[i], &v[i]), 0);
+        for (size_t j = 0; j < i; j++) {
+            ck_assert_int_lt(version_compare(&v[j], &v[i]), 0);
+            ck_assert_int_gt(version_compare(&v[i], &v[j]), 0);
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(broken); i++) {
+        ck_assert_msg(version_parse(slice_str(broken[i]), &kept) == CE_UPSTREAM_NONSENSE, "%s",
+                      broken[i]);
+    }
+    ck_assert_str_eq(kept.text, "kept");
+}
+END_TEST
+
 static Suite *answers_suite(void)
 {
     Suite *suite = suite_create("ollama_answers");
@@ -309,6 +353,7 @@ static Suite *answers_suite(void)
     tcase_add_test(tc, one_model_is_shown);
     tcase_add_test(tc, a_replica_may_say_anything);
     tcase_add_test(tc, lists_are_bounded);
+    tcase_add_test(tc, versions_are_read_and_ordered);
     suite_add_tcase(suite, tc);
     return suite;
 }
