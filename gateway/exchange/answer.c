@@ -100,8 +100,8 @@ static void answer_version(struct exchange *ex)
     const struct version *v = &engine_view(ex->engine)->version;
     struct buf body = buf_make(128);
 
-    if (v->text[0] == '\0') {
-        exchange_fail(ex, CE_NO_REPLICA);
+    if (v->text[0] == '\0') { /* or something before the replicas keeps it from us */
+        exchange_fail(ex, engine_view(ex->engine)->any_tags ? CE_UPSTREAM_NONSENSE : CE_NO_REPLICA);
     } else if (buf_printf(&body, "{\"version\":\"%s\"}", v->text) != CE_OK) {
         exchange_fail(ex, CE_NO_MEMORY);
     } else {

@@ -160,7 +160,9 @@ static void on_early_answer(void *owner, struct h2_stream *st)
     struct h2_request *r = request_of(st);
 
     r->dropped_ms = front_now_ms(h->front);
-    r->linger_until_ms = r->dropped_ms + front_settings(h->front)->timeouts.linger_s * 1000;
+    r->linger_until_ms =
+        r->dropped_ms + (r->timed_out ? (uint64_t)CONN_LINGER_MS
+                                      : front_settings(h->front)->timeouts.linger_s * 1000);
     list_unlink(&r->of_waiting);
     list_push_back(&h->lingering, &r->of_waiting);
 }
@@ -256,6 +258,7 @@ static void client_respond(void *client, const struct answer *a)
     bool body =
         !r->is_head && (a->framing == HTTP_CHUNKED || (a->framing == HTTP_LENGTH && a->length > 0));
 
+    r->timed_out = a->status == 408;
     h2_stream_respond(h->session, &r->stream, a->status, f, n, body);
     conn_want_flush(h->conn);
 }

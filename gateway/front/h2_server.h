@@ -51,6 +51,7 @@ struct h2_request {
     bool wants_body;
     bool expect_continue;
     bool is_head;
+    bool timed_out; /* answered 408: there is no use in waiting for the rest */
     bool ended;   /* finish was called: what is in `out` is the last */
     bool cut;     /* reset when `out` is empty */
     bool blocked; /* the exchange was told to wait */

@@ -131,6 +131,7 @@ static void lose(struct endpoint *e)
     e->hash[ASK_PS] = 0;
     e->hash[ASK_VERSION] = 0;
     e->state.version.text[0] = '\0';
+    e->version_due = true;
 }
 
 static void poll_failed_for(struct endpoint *e, enum corral_err why, const char *detail)

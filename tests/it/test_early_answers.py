@@ -163,3 +163,25 @@ def test_a_slow_reader_of_the_last_answer_gets_all_of_it(stable, monkeypatch):
     lost = [len(whole) - len(a.body) for a in answers]
     assert lost == [0] * 12, "of %d bytes: %s" % (len(whole), lost)
     replica.close()
+
+
+@pytest.mark.http1
+def test_a_last_answer_that_nobody_takes_is_held_to_progress(stable, monkeypatch):
+    """16 KiB in write_stall_s, or all there is: as for any other answer."""
+    monkeypatch.setattr(recorder, "MODELS", tuple("model-with-some-name-%d" % i for i in range(590)))
+    replica = recorder.Recorder()
+    corral = stable.corral(replica, timeouts={"write_stall_s": 2})
+    request = h1.get("/api/tags", corral.key(), [("Connection", "close")])
+    whole = wait_for(lambda: [b for b in [corral.ask(request).body] if len(b) > 100000], 8, "a long list")[0]
+
+    def stop(left):
+        c = h1.Client(corral.address, timeout=30, rcvbuf=4096)
+        c.send(request)
+        while len(c.data) < len(whole) - left:
+            c.fill(time.monotonic() + 10)
+        return c
+    held = together(12, lambda i: stop(26000 + 3000 * i))
+    wait_for(lambda: corral.metrics().sum("corral_open_connections") == 0, 10, "the end of the connections")
+    for c in held:
+        c.close()
+    replica.close()

@@ -297,7 +297,7 @@ def test_a_replica_that_tells_no_version_serves(stable, monkeypatch):
     monkeypatch.setattr(recorder, "VERSION", "0.24.0\r\nx: y")
     replica = recorder.Recorder()
     corral = stable.corral(replica)
-    assert corral.get("/api/version").status == 503
+    assert corral.get("/api/version").status == 502
     assert corral.post("/api/chat", chat()).status == 200
     replica.close()
 

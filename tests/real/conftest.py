@@ -15,6 +15,7 @@ TENANTS = {
     "full": {},
     "narrow": {"verbs": ["chat", "list"], "models": ["tiny*"]},  # one verb, one model
     "elsewhere": {"models": ["embed*"]},  # all verbs, but not the model that chats
+    "nochat": {"verbs": ["list"]},
     "webui": {},
     "limited": {"limits": [{"name": "rpm", "requests": 1, "window_s": 8}]},
     "budget": {"limits": [{"name": "daily", "tokens": 60, "calendar": "day"}]},

@@ -1,12 +1,13 @@
 // @anthropic-ai/sdk, as a user writes it.
-import { http, leave, load, pieces, run, together, told } from './sdk_run.mjs';
+import { http, large, leave, load, pieces, run, together, told } from './sdk_run.mjs';
 const Anthropic = load('@anthropic-ai/sdk').default;
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
-const client = (credential) => new Anthropic({ baseURL: told.base, authToken: told[credential], ...http });
+const client = (credential, path = '') =>
+  new Anthropic({ baseURL: told.base + path, authToken: told[credential], ...http });
 
-async function chat(credential = 'key', model = told.model, made = client(credential)) {
-  const answer = await made.messages.create({ model, messages, max_tokens: 24 });
+async function chat(credential = 'key', model = told.model, made = client(credential), say = messages) {
+  const answer = await made.messages.create({ model, messages: say, max_tokens: 24 });
   return { text: answer.content[0].text, tokens: answer.usage.output_tokens, reason: answer.stop_reason };
 }
 
@@ -33,6 +34,10 @@ await run({
   '401 stream': () => stream('wrong'), '401 list': () => models('wrong'),
   '403 model': () => chat('other'), '403 jwt': () => chat('jwt_other'), '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+  '401 large': () => chat('wrong', told.model, client('wrong'), large),
+  '403 large': () => chat('nochat', told.model, client('nochat'), large),
+  '404 large': () => chat('key', told.model, client('key', '/v1/messages'), large),
+  '413 large': () => chat('key', told.model, client('key'), large),
 }, {
   'anthropic.AuthenticationError': Anthropic.AuthenticationError,
   'anthropic.PermissionDeniedError': Anthropic.PermissionDeniedError,

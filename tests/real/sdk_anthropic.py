@@ -10,14 +10,14 @@ SAY = [{"role": "user", "content": "Say hello."}]
 
 
 @functools.cache
-def client(credential, by="auth_token"):
+def client(credential, by="auth_token", path=""):
     more = {"http_client": DefaultHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
-    return Anthropic(base_url=told["base"], **{by: told[credential]}, **more)
+    return Anthropic(base_url=told["base"] + path, **{by: told[credential]}, **more)
 
 
-def chat(credential="key", model=None, made=None):
+def chat(credential="key", model=None, made=None, say=SAY):
     answer = (made or client(credential)).messages.create(
-        model=model or told["model"], messages=SAY, max_tokens=24)
+        model=model or told["model"], messages=say, max_tokens=24)
     return {"text": answer.content[0].text, "tokens": answer.usage.output_tokens,
             "reason": answer.stop_reason}
 
@@ -67,6 +67,10 @@ sdk_run.run({
     "403 model": lambda: chat("other"), "403 jwt": lambda: chat("jwt_other"),
     "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
+    "401 large": lambda: chat("wrong", say=sdk_run.LARGE),
+    "403 large": lambda: chat("nochat", say=sdk_run.LARGE),
+    "404 large": lambda: chat(made=client("key", path="/v1/messages"), say=sdk_run.LARGE),
+    "413 large": lambda: chat(say=sdk_run.LARGE),
 }, alone={
     "leave": leave, "limited chats": lambda: [chat("limited"), chat("limited")][1],
     "budget chat": lambda: chat("budget"),

@@ -1,14 +1,14 @@
 // ollama-js, as a user writes it.
-import { http, leave, load, pieces, run, together, told } from './sdk_run.mjs';
+import { http, large, leave, load, pieces, run, together, told } from './sdk_run.mjs';
 const { Ollama } = load('ollama');
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
 const options = { num_predict: 24 };
-const client = (credential) => new Ollama({ host: told.base,
+const client = (credential, path = '') => new Ollama({ host: told.base + path,
   headers: credential ? { Authorization: `Bearer ${told[credential]}` } : {}, ...http });
 
-async function chat(credential = 'key', model = told.model) {
-  const answer = await client(credential).chat({ model, messages, options });
+async function chat(credential = 'key', model = told.model, say = messages, path = '') {
+  const answer = await client(credential, path).chat({ model, messages: say, options });
   return { text: answer.message.content, tokens: answer.eval_count, reason: answer.done_reason };
 }
 
@@ -44,6 +44,8 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'),
+  '401 large': () => chat('wrong', told.model, large), '403 large': () => chat('nochat', told.model, large),
+  '404 large': () => chat('key', told.model, large, '/nope'), '413 large': () => chat('key', told.model, large),
 }, {}, {
   leave: async () => leave(await client('key').chat(
     { model: told.model, messages, options: { num_predict: 400 }, stream: true })),

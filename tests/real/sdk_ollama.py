@@ -11,18 +11,18 @@ SAY = [{"role": "user", "content": "Say hello."}]
 SHORT = {"num_predict": 24}
 
 
-def settings(credential):
+def settings(credential, path=""):
     fields = {"Authorization": "Bearer " + told[credential]} if credential else {}
-    return {"host": told["base"], "headers": fields, "http2": sdk_run.HTTP2}
+    return {"host": told["base"] + path, "headers": fields, "http2": sdk_run.HTTP2}
 
 
 @functools.cache
-def client(credential):
-    return Client(**settings(credential))
+def client(credential, path=""):
+    return Client(**settings(credential, path))
 
 
-def chat(credential="key", model=None):
-    answer = client(credential).chat(model=model or told["model"], messages=SAY, options=SHORT)
+def chat(credential="key", model=None, say=SAY, path=""):
+    answer = client(credential, path).chat(model=model or told["model"], messages=say, options=SHORT)
     return {"text": answer.message.content, "tokens": answer.eval_count,
             "reason": answer.done_reason}
 
@@ -90,6 +90,10 @@ sdk_run.run({
     "403 model": lambda: chat("other"), "403 verb": lambda: embed("narrow"),
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
+    "401 large": lambda: chat("wrong", say=sdk_run.LARGE),
+    "403 large": lambda: chat("nochat", say=sdk_run.LARGE),
+    "404 large": lambda: chat(say=sdk_run.LARGE, path="/nope"),
+    "413 large": lambda: chat(say=sdk_run.LARGE),
 }, alone={
     "leave": leave, "limited chats": lambda: [chat("limited"), chat("limited")][1],
     "budget chat": lambda: chat("budget"),

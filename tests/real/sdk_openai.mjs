@@ -1,12 +1,13 @@
 // openai-node, as a user writes it.
-import { http, leave, load, pieces, run, together, told } from './sdk_run.mjs';
+import { http, large, leave, load, pieces, run, together, told } from './sdk_run.mjs';
 const OpenAI = load('openai').default;
 
 const messages = [{ role: 'user', content: 'Say hello.' }];
-const client = (credential) => new OpenAI({ baseURL: `${told.base}/v1`, apiKey: told[credential], ...http });
+const client = (credential, path = '/v1') =>
+  new OpenAI({ baseURL: told.base + path, apiKey: told[credential], ...http });
 
-async function chat(credential = 'key', model = told.model) {
-  const answer = await client(credential).chat.completions.create({ model, messages, max_tokens: 24 });
+async function chat(credential = 'key', model = told.model, say = messages, path = '/v1') {
+  const answer = await client(credential, path).chat.completions.create({ model, messages: say, max_tokens: 24 });
   return { text: answer.choices[0].message.content, tokens: answer.usage.completion_tokens,
     reason: answer.choices[0].finish_reason };
 }
@@ -60,6 +61,8 @@ await run({
   '403 model': () => chat('other'), '403 verb': () => embed('narrow'), '403 jwt': () => chat('jwt_other'),
   '403 stream': () => stream('other'),
   '404 model': () => chat('key', 'missing'), '404 retrieve': () => client('key').models.retrieve('missing'),
+  '401 large': () => chat('wrong', told.model, large), '403 large': () => chat('nochat', told.model, large),
+  '404 large': () => chat('key', told.model, large, '/v1/nope'), '413 large': () => chat('key', told.model, large),
 }, {
   'openai.AuthenticationError': OpenAI.AuthenticationError,
   'openai.PermissionDeniedError': OpenAI.PermissionDeniedError,

@@ -10,14 +10,14 @@ SAY = [{"role": "user", "content": "Say hello."}]
 
 
 @functools.cache
-def client(credential):
+def client(credential, path="/v1"):
     more = {"http_client": DefaultHttpxClient(http2=True)} if sdk_run.HTTP2 else {}
-    return OpenAI(base_url=told["base"] + "/v1", api_key=told[credential], **more)
+    return OpenAI(base_url=told["base"] + path, api_key=told[credential], **more)
 
 
-def chat(credential="key", model=None):
-    answer = client(credential).chat.completions.create(
-        model=model or told["model"], messages=SAY, max_tokens=24)
+def chat(credential="key", model=None, say=SAY, path="/v1"):
+    answer = client(credential, path).chat.completions.create(
+        model=model or told["model"], messages=say, max_tokens=24)
     return {"text": answer.choices[0].message.content, "tokens": answer.usage.completion_tokens,
             "reason": answer.choices[0].finish_reason}
 
@@ -102,6 +102,10 @@ sdk_run.run({
     "403 jwt": lambda: chat("jwt_other"), "403 stream": lambda: stream("other"),
     "404 model": lambda: chat("key", "missing"),
     "404 retrieve": lambda: client("key").models.retrieve("missing"),
+    "401 large": lambda: chat("wrong", say=sdk_run.LARGE),
+    "403 large": lambda: chat("nochat", say=sdk_run.LARGE),
+    "404 large": lambda: chat(say=sdk_run.LARGE, path="/v1/nope"),
+    "413 large": lambda: chat(say=sdk_run.LARGE),
 }, alone={
     "leave": leave, "limited chats": lambda: [chat("limited"), chat("limited")][1],
     "budget chat": lambda: chat("budget"),

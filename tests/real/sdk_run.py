@@ -10,6 +10,10 @@ import time
 HTTP2 = os.environ["PROTOCOL"] == "h2"
 
 
+# 25 MB: what is refused early is refused while this is on its way.
+LARGE = [{"role": "user", "content": "x" * 25_000_000}]
+
+
 def told():
     """base, model, embed, and credentials by name."""
     return json.load(sys.stdin)
