@@ -251,7 +251,8 @@ def test_a_head_that_breaks_a_rule_is_answered_in_the_dialect_of_its_path(shared
     dialect = dialect_of(path.split("?")[0])
     more = [("Content-Type", "application/json"), *h1.bearer(corral.key())]
     refused(corral, h1.request("POST", path, [*more, ("Expect", "something")], {}), 417, None, dialect)
-    refused(corral, h1.request("POST", path, [*more, ("X-Long", "x" * 70000)], {}), 431, None, dialect)
+    many = [("X-%d" % i, "x") for i in range(120)]
+    refused(corral, h1.request("POST", path, [*more, *many], {}), 431, None, dialect)
 
 
 @pytest.mark.http1
