@@ -51,6 +51,12 @@ def told(gateway):
     }
 
 
+def undici():
+    """The major version that tests/real/prepare could take."""
+    package = json.loads((stand.CACHE / "js" / "node_modules" / "undici" / "package.json").read_text())
+    return int(package["version"].split(".")[0])
+
+
 def start(client, protocol, gateway, tmp_path, trusted=True, **env):
     """Run a client's script; `trusted`: it knows the private CA, or another one."""
     if client.endswith(".py"):
@@ -130,6 +136,11 @@ def test_streams_share_a_connection(client, gateway, tmp_path):
 
 @pytest.mark.parametrize("client, protocol, case", CASES, ids=["%s %s %s" % x for x in CASES])
 def test_case(client, protocol, case, gateway, tmp_path):
+    if "large" in case and client.endswith(".mjs") and protocol == "h2":
+        if undici() < 7:
+            pytest.skip("undici 6 loses an HTTP/2 answer that comes before the end of its request")
+        if case == "413 large":
+            pytest.skip("Node itself sends no body of 10 MB over HTTP/2")
     found = results(client, protocol, gateway, tmp_path)[case]
     if case[:3].isdigit():
         judge_error(client, case, found)
