@@ -15,6 +15,8 @@ struct crew; /* a worker thread and what runs on it */
 struct expiry_watch;
 struct reloader;
 
+enum { APP_MAX_TENANTS = 65535 }; /* names of them, in the process's life */
+
 struct app {
     const char *path; /* borrowed; NULL: built-in defaults */
     char *text;       /* owned; the configuration in force, as read */
@@ -45,6 +47,7 @@ struct app {
     bool stuck;      /* the helper waits for a file system: nothing that it may use can be freed */
     atomic_bool cut; /* some answer was broken off; workers set it */
     uint64_t generation;
+    uint64_t files_read; /* the states of the files, before the start read them */
 };
 
 /* app.c */
@@ -55,6 +58,8 @@ void app_stop_now(struct app *a);
 void replicas_init(struct app *a);
 /** poller_hooks.on_change. */
 void replicas_on_change(void *arg, const struct replica *r, bool gone);
+/** poller_hooks.knows. */
+bool replicas_know(void *arg, uint32_t replica_id);
 /** Refuse those who wait for a replica longer than the grace: now, and from now on in time. */
 void replicas_watch_grace(struct app *a);
 

@@ -312,6 +312,19 @@ static void name_host(struct replica *r, const struct replica_settings *s)
     }
 }
 
+/* Whether no replica of now has the number, and nobody remembers the one that had it. */
+static bool is_free_number(void *arg, uint32_t id)
+{
+    const struct poller *p = arg;
+
+    for (const struct list *at = p->endpoints.next; at != &p->endpoints; at = at->next) {
+        if (CONTAINER_OF(at, const struct endpoint, of_poller)->state.id == id) {
+            return false;
+        }
+    }
+    return !p->hooks.knows(p->hooks.arg, id);
+}
+
 static void add_endpoint(struct poller *p, uint32_t source, const struct net_address *a)
 {
     const struct replica_settings *s = &p->sources[source].settings;
@@ -319,12 +332,18 @@ static void add_endpoint(struct poller *p, uint32_t source, const struct net_add
     char label[NET_ADDRESS_TEXT_BYTES];
 
     if (e == NULL) {
+        net_address_format(a, label);
+        uint32_t id = intern_add_or_reuse(p->ids, slice_str(label), is_free_number, p);
+
+        if (id == INTERN_OTHER) { /* two with one number would take each other's slots */
+            log_event(p->log, LOG_ERROR, "replica.too_many", "replica", label);
+            return;
+        }
         e = xcalloc(1, sizeof(*e));
+        e->state.id = id;
         e->poller = p;
         e->state.address = *a;
         e->state.lost_ms = p->worker->now_ms;
-        net_address_format(a, label);
-        e->state.id = intern_add(p->ids, slice_str(label));
         deadline_init(&e->next_poll, on_next_poll);
         deadline_init(&e->timeout, on_poll_timeout);
         list_push_back(&p->endpoints, &e->of_poller);
@@ -459,11 +478,13 @@ static void keep_resolved(struct poller *p, uint32_t index, const struct source 
     }
 }
 
-void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count)
+void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count,
+                      uint64_t connect_ms)
 {
     struct source *old = p->sources;
     size_t old_count = p->source_count;
 
+    pool_set_times(p->pool, (struct pool_times){.connect_ms = connect_ms, .idle_ms = POLL_IDLE_MS});
     clear_seen(p);
     p->sources = xcalloc(count == 0 ? 1 : count, sizeof(*p->sources));
     p->source_count = count;
@@ -531,7 +552,6 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
                              struct intern *ids, struct log_source *log, uint32_t resolve_mail,
                              const struct poller_hooks *hooks)
 {
-    const struct pool_times times = {.connect_ms = 2000, .idle_ms = 60 * 1000};
     struct poller *p = xcalloc(1, sizeof(*p));
 
     p->worker = main_worker;
@@ -541,7 +561,7 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
     p->resolve_mail = resolve_mail;
     p->hooks = *hooks;
     p->had_some_ms = clock_mono_ms();
-    p->pool = pool_create(main_worker, times);
+    p->pool = pool_create(main_worker, (struct pool_times){.idle_ms = POLL_IDLE_MS});
     list_init(&p->endpoints);
     return p;
 }
