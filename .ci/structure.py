@@ -19,6 +19,7 @@ ALSO = {"gateway/main.c": {"event2/", "openssl/", "cjson/", "yaml.h", "xxhash.h"
         "gateway/app/app.c": {"event2/"}}
 MAX_FILE, MAX_HEADER, MAX_FUNCTION, MAX_PARAMETERS = 600, 150, 80, 6
 OPT_OUT = re.compile(r"/\* long: .+ \*/")
+MANY_PARAMETERS = re.compile(r"/\* parameters: .+ \*/")
 
 errors = []
 
@@ -59,6 +60,20 @@ def check_functions(path, lines):
             start = None
 
 
+def check_parameters(path, text):
+    """Of each function that is defined: its head ends in ")" before a line of "{" alone."""
+    for found in re.finditer(r"^(?!\s|#|/|\*|})[^\n;{}]*\((?:[^;{}]*)\)\n{$", text, re.M):
+        head, depth, count, opened = found.group(0), 0, 0, False
+        for c in head:
+            depth += (c == "(") - (c == ")")
+            opened = opened or depth == 1
+            count += c == "," and depth == 1
+        line = text.count("\n", 0, found.start()) + 1
+        before = "\n".join(text.splitlines()[max(0, line - 6):line - 1])
+        if opened and count + 1 > MAX_PARAMETERS and not MANY_PARAMETERS.search(before):
+            errors.append(f"{path}:{line}: {count + 1} parameters (at most {MAX_PARAMETERS})")
+
+
 def main():
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "gateway", "tests", "fuzz", "bench"],
@@ -72,6 +87,7 @@ def main():
             check_includes(path, text)
             if path.endswith(".h") and len(lines) > MAX_HEADER and not OPT_OUT.search(text):
                 errors.append(f"{path}: header of {len(lines)} lines (at most {MAX_HEADER})")
+            check_parameters(path, text)
         if len(lines) > MAX_FILE:
             errors.append(f"{path}: {len(lines)} lines (at most {MAX_FILE})")
         check_functions(path, lines)

@@ -21,14 +21,15 @@ static const char usage[] =
     "\n"
     "  corral serve [FILE]      serve; without FILE: this machine only, one key, Ollama at\n"
     "                           OLLAMA_HOST or localhost:11434\n"
-    "  corral check FILE        check a configuration; prints FILE:LINE:COLUMN: what is wrong\n"
+    "  corral check FILE        what serve would refuse, as FILE:LINE:COLUMN: what is wrong\n"
     "  corral key create|list|revoke   API keys\n"
     "  corral keygen            a key pair or secret for signing tokens\n"
     "  corral token mint|inspect       JWTs\n"
     "  corral reference         print the configuration reference (Markdown)\n"
-    "  corral version           version, commit, libraries\n"
+    "  corral version           version, commit, libraries (--version)\n"
     "\n"
-    "Every command answers to --help. Exit status: 0 done, 1 failed (the message says why), 2 "
+    "`corral help COMMAND` says more, as COMMAND --help does. Exit status: 0 done, 1 failed (the "
+    "message says why), 2 "
     "wrong\n"
     "command line, 3 serve ended by cutting running answers.\n";
 
@@ -63,11 +64,27 @@ static int cmd_serve(int argc, char **argv)
 
 static int cmd_check(int argc, char **argv)
 {
-    if (argc != 2 || argv[1][0] == '-') {
-        fputs("usage: corral check FILE\n", wants_help(argc, argv) ? stdout : stderr);
-        return wants_help(argc, argv) ? 0 : EXIT_USAGE;
+    static const char help[] =
+        "usage: corral check [--no-files] FILE\n"
+        "\n"
+        "Prints all that `corral serve FILE` would refuse, as FILE:LINE:COLUMN: what is wrong, in\n"
+        "the text, the files and folders it names, the addresses. Changes nothing.\n"
+        "\n"
+        "  --no-files   the text alone: for a machine that has no certificates and keys\n";
+    const char *file = NULL;
+    bool no_files = false;
+    const struct cli_option options[] = {{"no-files", NULL, &no_files, false}};
+    const struct cli_command c = {"corral check", help, options, ARRAY_LEN(options), &file};
+    enum cli_next next = cli_read(&c, argc, argv);
+
+    if (next != CLI_GO) {
+        return next == CLI_SHOWN ? 0 : EXIT_USAGE;
     }
-    return serve_check(argv[1]);
+    if (file == NULL) {
+        fputs("usage: corral check [--no-files] FILE\n", stderr);
+        return EXIT_USAGE;
+    }
+    return serve_check(file, !no_files);
 }
 
 /* Of a command without arguments. True: *out_status is its exit status. */
@@ -114,22 +131,36 @@ static int cmd_version(int argc, char **argv)
     return 0;
 }
 
+/* "help key create" is "key create --help". */
+static void turn_help_around(int argc, char **argv)
+{
+    static char option[] = "--help";
+
+    for (int i = 1; i < argc - 1; i++) {
+        argv[i] = argv[i + 1];
+    }
+    argv[argc - 1] = option;
+}
+
 int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*run)(int argc, char **argv);
     } commands[] = {
-        {"serve", cmd_serve},     {"check", cmd_check}, {"key", cli_key},
-        {"keygen", cli_keygen},   {"token", cli_token}, {"reference", cmd_reference},
-        {"version", cmd_version},
+        {"serve", cmd_serve},     {"check", cmd_check},       {"key", cli_key},
+        {"keygen", cli_keygen},   {"token", cli_token},       {"reference", cmd_reference},
+        {"version", cmd_version}, {"--version", cmd_version}, {"-V", cmd_version},
     };
 
     if (argc < 2) {
         return print_usage(stderr, EXIT_USAGE);
     }
-    if (wants_help(argc, argv) || strcmp(argv[1], "help") == 0) {
+    if (wants_help(argc, argv) || (argc == 2 && strcmp(argv[1], "help") == 0)) {
         return print_usage(stdout, 0);
+    }
+    if (strcmp(argv[1], "help") == 0) {
+        turn_help_around(argc, argv);
     }
     for (size_t i = 0; i < ARRAY_LEN(commands); i++) {
         if (strcmp(argv[1], commands[i].name) == 0) {

@@ -23,7 +23,8 @@ def connectable(text):
         host = host.strip("[]")
     if not (port.isascii() and port.isdigit() and int(port) <= 65535):
         port = default
-    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    # A server told "localhost" listens on 127.0.0.1 alone; as a replica the name would be ::1 as well.
+    host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "localhost": "127.0.0.1", "::": "::1"}.get(host, host)
     return "%s://%s:%s" % (scheme, "[%s]" % host if ":" in host else host, port)
 
 

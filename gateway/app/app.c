@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "app/app.h"
+#include "app/check.h"
 #include "app/commit.h"
 #include "app/expiry.h"
 #include "app/reload.h"
@@ -13,9 +14,9 @@
 #include "app/version.h"
 #include "base/clock.h"
 #include "base/mem.h"
+#include "config/load.h"
 
 enum {
-    MAX_TENANTS = 65535,
     MAX_MODELS = 65535,
     MAX_REPLICAS = 4095,
     MAX_LIMITS = 4095,
@@ -189,16 +190,16 @@ static void build_house(struct app *a, const struct settings *s)
     h->workers = xcalloc(h->worker_count, sizeof(struct worker *));
     h->engines = xcalloc(h->worker_count, sizeof(struct engine *));
     h->ledger = ledger_create(engine_notify, h);
-    h->tenants = intern_create(MAX_TENANTS);
+    h->tenants = intern_create(APP_MAX_TENANTS);
     h->models = intern_create(MAX_MODELS);
     h->replicas = intern_create(MAX_REPLICAS);
     h->limits = intern_create(MAX_LIMITS);
-    h->limiter = limiter_create(MAX_TENANTS + 1, s->limits.counters_per_tenant);
-    body_budget_init(&h->bodies, MAX_TENANTS + 1);
-    body_budget_init(&h->answers, MAX_TENANTS + 1);
+    h->limiter = limiter_create(APP_MAX_TENANTS + 1, s->limits.counters_per_tenant);
+    body_budget_init(&h->bodies, APP_MAX_TENANTS + 1);
+    body_budget_init(&h->answers, APP_MAX_TENANTS + 1);
     h->sources = source_count_create();
     h->known_sources = source_count_create();
-    connection_share_init(&h->shares, MAX_TENANTS + 1);
+    connection_share_init(&h->shares, APP_MAX_TENANTS + 1);
     replica_board_init(&h->board);
     pthread_mutex_init(&h->snapshot_lock, NULL);
     a->main_worker = worker_create(UINT16_MAX);
@@ -261,14 +262,15 @@ static void log_start(struct app *a)
 /* Everything between "the ports are ours" and "all workers have stopped". */
 static void run(struct app *a)
 {
-    const struct poller_hooks hooks = {replicas_on_change, a};
+    const struct poller_hooks hooks = {replicas_on_change, replicas_know, a};
     struct snapshot *s = house_snapshot(&a->house);
 
     a->poller = poller_create(a->main_worker, &a->house.board, a->house.replicas, a->log,
                               MAIL_RESOLVED, &hooks);
     crew_start_all(a);
     a->began_ms = clock_mono_ms();
-    poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);
+    poller_configure(a->poller, s->settings.replicas, s->settings.replica_count,
+                     s->settings.timeouts.connect_ms);
     snapshot_unref(s);
     ports_serve(a);
     take_signals(a);
@@ -314,6 +316,19 @@ static bool close_sandbox(struct app *a)
     return true;
 }
 
+static const char *name_of(const struct app *a)
+{
+    return a->path == NULL ? "built-in configuration" : a->path;
+}
+
+/* One file was not as it should be: say all that is wrong, so that the next start may do. */
+static void explain(const struct app *a, const struct auth_fault *fault)
+{
+    if (check_text(name_of(a), a->text, CHECK_MACHINE)) {
+        fprintf(stderr, "corral: %s\n", fault->text);
+    }
+}
+
 static int serve_settings(struct app *a, struct settings *settings)
 {
     struct auth_fault fault = {{0}};
@@ -326,7 +341,7 @@ static int serve_settings(struct app *a, struct settings *settings)
     int status = EXIT_FAULT;
 
     if (!reload_first(a, settings, &fault)) {
-        fprintf(stderr, "corral: %s\n", fault.text);
+        explain(a, &fault);
     } else if (budgets_open(a, &a->house.snapshot->settings) &&
                ports_open(a, &a->house.snapshot->settings) && close_sandbox(a)) {
         budgets_prepare(a, &a->house.snapshot->settings); /* again: the file has its own seed */
@@ -359,34 +374,30 @@ int serve_run(const char *path)
     if (path == NULL ? !first_start_text(&a.text) : !reload_read(path, &a.text)) {
         return EXIT_FAULT;
     }
-    if (!reload_parse(path == NULL ? "built-in configuration" : path, a.text, &settings)) {
+    struct config_errors errors = {.count = 0};
+    enum corral_err err = config_parse(slice_str(a.text), &settings, &errors);
+
+    config_errors_finish(&errors);
+    if (err != CE_OK) {
+        (void)check_text(name_of(&a), a.text, CHECK_MACHINE);
         free(a.text);
         return EXIT_FAULT;
     }
     return serve_settings(&a, &settings);
 }
 
-int serve_check(const char *path)
+int serve_check(const char *path, bool with_files)
 {
-    struct settings settings;
-    struct snapshot *snapshot;
-    struct auth_fault fault = {{0}};
     char *text = NULL;
 
     if (!reload_read(path, &text)) {
         return EXIT_FAULT;
     }
-    bool ok = reload_parse(path, text, &settings);
+    bool good = check_text(path, text, with_files ? CHECK_MACHINE : CHECK_TEXT);
 
     free(text);
-    if (!ok) {
-        return EXIT_FAULT;
+    if (good) {
+        printf("%s: is valid\n", path);
     }
-    if (snapshot_create(&settings, 1, &snapshot, &fault) != CE_OK) {
-        fprintf(stderr, "%s: %s\n", path, fault.text);
-        return EXIT_FAULT;
-    }
-    snapshot_unref(snapshot);
-    printf("%s: is valid\n", path);
-    return 0;
+    return good ? 0 : EXIT_FAULT;
 }

@@ -15,6 +15,8 @@ struct crew; /* a worker thread and what runs on it */
 struct expiry_watch;
 struct reloader;
 
+enum { APP_MAX_TENANTS = 65535 }; /* names of them, in the process's life */
+
 struct app {
     const char *path; /* borrowed; NULL: built-in defaults */
     char *text;       /* owned; the configuration in force, as read */
@@ -47,6 +49,7 @@ struct app {
     atomic_bool cut; /* some answer was broken off; workers set it */
     uint64_t generation;
     uint64_t began_ms; /* monotonic: when the replicas were asked first */
+    uint64_t files_read; /* the states of the files, before the start read them */
 };
 
 /* app.c */
@@ -57,6 +60,8 @@ void app_stop_now(struct app *a);
 void replicas_init(struct app *a);
 /** poller_hooks.on_change. */
 void replicas_on_change(void *arg, const struct replica *r, bool gone);
+/** poller_hooks.knows. */
+bool replicas_know(void *arg, uint32_t replica_id);
 /** Refuse those who wait for a replica longer than the grace: now, and from now on in time. */
 void replicas_watch_grace(struct app *a);
 

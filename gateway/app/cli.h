@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "base/attr.h"
+#include "base/slice.h"
 
 enum { CLI_OK = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
 
@@ -41,6 +42,12 @@ MUST_USE enum cli_next cli_read(const struct cli_command *c, int argc, char **ar
 
 /** "corral key create: sentence" to stderr; gives CLI_FAILED. */
 int cli_fail(const struct cli_command *c, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/**
+ * Text of others to stdout, on a terminal perhaps: what would steer it, or is not to be seen, is
+ * written as \uXXXX. Line ends and tabs stay, so that JSON stays JSON.
+ */
+void cli_print_visible(struct slice text);
 
 /** One of several commands below a word ("key"): runs it, or says which there are. */
 struct cli_choice {

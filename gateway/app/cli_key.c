@@ -1,5 +1,7 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "app/cli.h"
@@ -38,11 +40,26 @@ static int print_key(const char *key, const struct key_record *r, bool json)
     return err == CE_OK && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
 }
 
+/* Against others who write it meanwhile; -1: the reason was printed. */
+static int lock_file(const struct cli_command *c, const char *file)
+{
+    int lock = keyfile_lock(file);
+
+    if (lock < 0 && errno == ELOOP) {
+        cli_fail(c, "%s: is a link that leads to no file; make the file there, or remove the link",
+                 file);
+    } else if (lock < 0) {
+        cli_fail(c, "%s: its folder cannot be locked: %m; make the folder first", file);
+    }
+    return lock;
+}
+
 static const char create_help[] =
     "usage: corral key create --file FILE --tenant NAME [--user NAME] [--json]\n"
     "\n"
     "Makes an API key and prints it, this once. FILE keeps a salted hash; it is made (mode 0600)\n"
-    "when it is missing. FILE is api_keys_file of the configuration.\n"
+    "when it is missing, else it keeps owner, group and mode. FILE is api_keys_file of the\n"
+    "configuration.\n"
     "\n"
     "  --file FILE     the API key file\n"
     "  --tenant NAME   tenant of the configuration that the key acts for\n"
@@ -56,7 +73,12 @@ static int create(const struct cli_command *c, const char *file, const char *ten
     struct auth_fault fault = {{0}};
     char key[KEY_TEXT_BYTES];
     enum corral_err err = keyfile_read(file, &f, &fault);
+    bool is_new = err == CE_NOT_FOUND;
+    struct stat st;
 
+    if (err == CE_KEYS && stat(file, &st) == 0 && st.st_size == 0) {
+        err = CE_NOT_FOUND; /* made beforehand, for its owner and mode */
+    }
     if (err != CE_OK && err != CE_NOT_FOUND) {
         return cli_fail(c, "%s", fault.text);
     }
@@ -70,6 +92,9 @@ static int create(const struct cli_command *c, const char *file, const char *ten
     int status = err == CE_OK ? print_key(key, &f.records[f.count - 1], json)
                               : cli_fail(c, "%s", fault.text);
 
+    if (status == CLI_OK && is_new && geteuid() == 0) {
+        fprintf(stderr, "%s is new and root's: chown it to the user that corral runs as.\n", file);
+    }
     explicit_bzero(key, sizeof(key));
     keyfile_finish(&f);
     return status;
@@ -100,10 +125,10 @@ static int key_create(int argc, char **argv)
         cli_fail(&c, "a user is at most 256 bytes of UTF-8 without control characters");
         return CLI_USAGE;
     }
-    int lock = keyfile_lock(file);
+    int lock = lock_file(&c, file);
 
     if (lock < 0) {
-        return cli_fail(&c, "%s: its folder cannot be locked: %m; make the folder first", file);
+        return CLI_FAILED;
     }
     int status = create(&c, file, tenant, user == NULL ? "" : user, json);
 
@@ -148,11 +173,12 @@ static int print_list(const struct keyfile *f, bool json)
 
         if (json) {
             err = put_json(&b, r, i == 0);
-            fwrite(buf_slice(&b).ptr, 1, b.len, stdout);
         } else {
-            printf("%-12s  %-7s  %-20s  %s%s%s\n", r->id, r->revoked ? "revoked" : "active",
-                   r->created, r->tenant, r->user[0] == '\0' ? "" : " / ", r->user);
+            err = buf_printf(&b, "%-12s  %-7s  %-20s  %s%s%s\n", r->id,
+                             r->revoked ? "revoked" : "active", r->created, r->tenant,
+                             r->user[0] == '\0' ? "" : " / ", r->user);
         }
+        cli_print_visible(buf_slice(&b));
         buf_finish(&b);
     }
     fputs(json ? "\n]\n" : "", stdout);
@@ -227,10 +253,10 @@ static int key_revoke(int argc, char **argv)
         cli_fail(&c, "which key? give its ID as `corral key list` prints it");
         return CLI_USAGE;
     }
-    int lock = keyfile_lock(file);
+    int lock = lock_file(&c, file);
 
     if (lock < 0) {
-        return cli_fail(&c, "%s: its folder cannot be locked: %m", file);
+        return CLI_FAILED;
     }
     int status = revoke_id(&c, file, id);
 

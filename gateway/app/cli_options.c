@@ -4,6 +4,7 @@
 
 #include "app/cli.h"
 #include "base/slice.h"
+#include "base/utf8.h"
 
 static enum cli_next wrong(const struct cli_command *c, const char *format, ...) PRINTF_LIKE(2, 3);
 
@@ -29,6 +30,27 @@ int cli_fail(const struct cli_command *c, const char *format, ...)
     va_end(args);
     fputc('\n', stderr);
     return CLI_FAILED;
+}
+
+void cli_print_visible(struct slice text)
+{
+    char escaped[UTF8_ESCAPE_BYTES];
+
+    while (text.len > 0) {
+        size_t width = utf8_char_len(text);
+        struct slice c = slice_of(text.ptr, width == 0 ? 1 : width);
+        char byte = width == 0 ? '?' : c.ptr[0];
+
+        text = slice_from(text, c.len);
+        if (width == 0 || byte == '\n' || byte == '\t' || byte == '\r') {
+            putchar(byte == '\r' ? ' ' : byte); /* a carriage return would write over the line */
+            continue;
+        }
+        if (utf8_is_hidden(c)) {
+            c = slice_of(escaped, utf8_escape(c, escaped));
+        }
+        fwrite(c.ptr, 1, c.len, stdout);
+    }
 }
 
 static const struct cli_option *find(const struct cli_command *c, struct slice name)
@@ -111,7 +133,8 @@ enum cli_next cli_read(const struct cli_command *c, int argc, char **argv)
 
 int cli_choose(const char *help, const struct cli_choice *choices, int argc, char **argv)
 {
-    bool wants_help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0);
+    bool wants_help = argc > 1 && (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                                   strcmp(argv[1], "help") == 0);
 
     for (size_t i = 0; argc > 1 && choices[i].name != NULL; i++) {
         if (strcmp(argv[1], choices[i].name) == 0) {

@@ -14,8 +14,8 @@ enum { LIST_MAX = 64, INSPECT_KEYS_MAX = 2048, LIFETIME_DEFAULT_S = 3600 };
 #define LIFETIME_MAX_S 31536000u
 
 static const char mint_help[] =
-    "usage: corral token mint --key FILE --algorithm HS256|RS256|ES256 --issuer I --audience A\n"
-    "                         --tenant T [--kid K] [--user U] [--lifetime-s N]\n"
+    "usage: corral token mint --key FILE --algorithm HS256|RS256|ES256|EdDSA --issuer I\n"
+    "                         --audience A --tenant T [--kid K] [--user U] [--lifetime-s N]\n"
     "                         [--verbs chat,list] [--models 'llama3*,me/x']\n"
     "\n"
     "Signs a JWT and prints it. It is as good as a password until it expires.\n"
@@ -132,24 +132,6 @@ static const char inspect_help[] =
     "from stdin, where no process list shows it. The signature is NOT checked: what is printed is\n"
     "what the token claims, not what is true.\n";
 
-/* Checked JSON to a terminal: DEL and C1 could steer it, so they are escaped. */
-static void print_json(struct slice json)
-{
-    for (size_t i = 0; i < json.len; i++) {
-        unsigned char b = (unsigned char)json.ptr[i];
-        unsigned char after = i + 1 < json.len ? (unsigned char)json.ptr[i + 1] : 0;
-
-        if (b == 0x7f) {
-            fputs("\\u007f", stdout);
-        } else if (b == 0xc2 && after < 0xa0) {
-            printf("\\u%04x", after);
-            i++;
-        } else {
-            putchar(b);
-        }
-    }
-}
-
 static int inspect(const struct cli_command *c, struct slice token)
 {
     struct arena arena = {0};
@@ -163,9 +145,9 @@ static int inspect(const struct cli_command *c, struct slice token)
         cli_fail(c, "header or payload is not one strict JSON object");
     } else {
         fputs("{\n  \"header\": ", stdout);
-        print_json(parts.header);
+        cli_print_visible(parts.header);
         fputs(",\n  \"payload\": ", stdout);
-        print_json(parts.payload);
+        cli_print_visible(parts.payload);
         fputs(",\n  \"signature\": \"NOT checked\"\n}\n", stdout);
         fflush(stdout);
         fprintf(stderr, "%s: signature NOT checked; this is only what the token claims\n", c->name);

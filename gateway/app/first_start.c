@@ -42,24 +42,77 @@ static void state_folder(char *out, size_t capacity)
     }
 }
 
-/* OLLAMA_HOST as Ollama's own clients read it: host, host:port or URL; 0.0.0.0 means this machine.
- */
+/* A host as it must be asked: all addresses of a server are this machine. A server that was told
+ * "localhost" listens on 127.0.0.1 only; the name would be a second replica, [::1]. */
+static struct slice connectable(struct slice host)
+{
+    if (host.len == 0 || slice_eq_str(host, "0.0.0.0") || slice_eq_str(host, "localhost")) {
+        return SLICE_LITERAL("127.0.0.1");
+    }
+    return slice_eq_str(host, "::") ? SLICE_LITERAL("::1") : host;
+}
+
+static struct slice trim_any(struct slice s, const char *bytes)
+{
+    while (s.ptr != NULL && s.len > 0 && strchr(bytes, s.ptr[0]) != NULL) {
+        s = slice_from(s, 1);
+    }
+    while (s.ptr != NULL && s.len > 0 && strchr(bytes, s.ptr[s.len - 1]) != NULL) {
+        s.len--;
+    }
+    return s;
+}
+
+static bool is_ipv6(struct slice host)
+{
+    struct net_prefix address;
+
+    return net_prefix_parse(host, &address) == CE_OK && slice_find(host, ':') < host.len;
+}
+
+/* "host", "host:port", "[::1]", "[::1]:port", "::1". */
+static void split_port(struct slice place, struct slice *out_host, struct slice *out_port)
+{
+    size_t colon = place.len;
+
+    *out_host = trim_any(place, "[]");
+    *out_port = slice_of("", 0);
+    if (is_ipv6(*out_host)) {
+        return;
+    }
+    while (place.ptr != NULL && colon > 0 && place.ptr[colon - 1] != ':') {
+        colon--;
+    }
+    if (colon > 0) {
+        *out_host = trim_any(slice_of(place.ptr, colon - 1), "[]");
+        *out_port = slice_from(place, colon);
+    }
+}
+
+/* OLLAMA_HOST as the `ollama` command reads it (envconfig.Host, ConnectableHost of Ollama 0.24). */
 static void replica_url(char *out, size_t capacity)
 {
     const char *env = getenv("OLLAMA_HOST");
-    struct slice host = slice_trim(slice_str(env == NULL ? "" : env));
+    struct slice text = slice_trim(trim_any(slice_trim(slice_str(env == NULL ? "" : env)), "\"'"));
+    const char *mark = text.ptr == NULL ? NULL : memmem(text.ptr, text.len, "://", 3);
+    struct slice scheme =
+        mark == NULL ? SLICE_LITERAL("http") : slice_of(text.ptr, (size_t)(mark - text.ptr));
+    uint64_t usual = mark == NULL ? 11434 : slice_eq_str(scheme, "https") ? 443 : 80;
+    struct slice place = mark == NULL ? text : slice_from(text, scheme.len + 3);
+    struct slice host;
+    struct slice port_text;
+    uint64_t port;
 
-    if (slice_starts_with(host, SLICE_LITERAL("http://"))) {
-        host = slice_from(host, 7);
+    place.len = slice_find(place, '/');
+    split_port(place, &host, &port_text);
+    if (slice_parse_u64(port_text, &port) != CE_OK || port > 65535) {
+        port = usual;
     }
-    if (host.len == 0) {
-        host = SLICE_LITERAL("127.0.0.1:11434");
-    }
-    if (host.len >= 7 && memcmp(host.ptr, "0.0.0.0", 7) == 0) {
-        snprintf(out, capacity, "http://127.0.0.1%.*s", SLICE_ARG(slice_from(host, 7)));
-        return;
-    }
-    snprintf(out, capacity, "http://%.*s", SLICE_ARG(host));
+    host = connectable(host);
+    bool v6 = slice_find(host, ':') < host.len;
+
+    snprintf(out, capacity, "%.*s://%s%.*s%s:%llu", SLICE_ARG(scheme), v6 ? "[" : "",
+             SLICE_ARG(host), v6 ? "]" : "", (unsigned long long)port);
 }
 
 static bool ensure_key(const char *path)

@@ -1,52 +1,18 @@
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app/app.h"
+#include "app/check.h"
 #include "app/expiry.h"
 #include "app/helper.h"
 #include "app/reload.h"
+#include "auth/fault.h"
 #include "base/mem.h"
 #include "config/load.h"
 #include "limit/state.h"
 
 enum { RESULT_OK = 0, RESULT_FAILED = 1 };
-
-static int by_place(const void *a, const void *b)
-{
-    const struct config_error *x = a;
-    const struct config_error *y = b;
-
-    if (x->line != y->line) {
-        return x->line < y->line ? -1 : 1;
-    }
-    return x->column == y->column ? 0 : x->column < y->column ? -1 : 1;
-}
-
-/* A pipe whose reader has stopped must not stop the main thread: then nothing is said. */
-static bool stderr_takes_a_line(void)
-{
-    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
-
-    return poll(&p, 1, 0) > 0;
-}
-
-static void print_errors(const char *name, struct config_errors *errors)
-{
-    qsort(errors->at, errors->count, sizeof(errors->at[0]), by_place);
-    for (size_t i = 0; i < errors->count && stderr_takes_a_line(); i++) {
-        const struct config_error *e = &errors->at[i];
-
-        if (e->line == 0) {
-            fprintf(stderr, "%s: %s\n", name, e->text);
-        } else {
-            fprintf(stderr, "%s:%zu:%zu: %s\n", name, e->line, e->column, e->text);
-        }
-    }
-    config_errors_finish(errors);
-}
 
 bool reload_read(const char *path, char **out_text)
 {
@@ -56,18 +22,7 @@ bool reload_read(const char *path, char **out_text)
     if (config_read_file(path, out_text, &len, &errors) == CE_OK) {
         return true;
     }
-    print_errors(path, &errors);
-    return false;
-}
-
-bool reload_parse(const char *name, const char *text, struct settings *out)
-{
-    struct config_errors errors = {0};
-
-    if (config_parse(slice_str(text), out, &errors) == CE_OK) {
-        return true;
-    }
-    print_errors(name, &errors);
+    check_print(path, &errors);
     return false;
 }
 
@@ -97,14 +52,38 @@ static void introduce(struct app *a, struct snapshot *s)
     budgets_prepare(a, &s->settings);
 }
 
+/* Keys of no use do not stop a reload: the others' changes, and revocations, must go through. */
+static void warn_keys(struct app *a, const struct snapshot *s)
+{
+    const struct auth_fault *texts;
+    size_t count = auth_skipped_keys(s->auth, &texts);
+    size_t said = auth_skipped_texts(count);
+    char more[64];
+
+    for (size_t i = 0; i < said; i++) {
+        log_event(a->log, LOG_WARN, "key.skipped", "detail", texts[i].text);
+    }
+    if (count > said) {
+        snprintf(more, sizeof(more), "%zu keys in all are skipped", count);
+        log_event(a->log, LOG_WARN, "key.skipped", "detail", more);
+    }
+    if (s->settings.auth.api_keys_file != NULL && !auth_has_credentials(s->auth)) {
+        log_event(a->log, LOG_WARN, "keys.none", "detail",
+                  "no credential is good: every request gets 401 until `corral key create` makes a "
+                  "key");
+    }
+}
+
 static void put_into_force(struct app *a, struct snapshot *s)
 {
+    warn_keys(a, s);
     ledger_set_queue(a->house.ledger, s->settings.queue.max_waiting,
                      s->settings.queue.replica_grace_s * 1000);
     replicas_watch_grace(a);
     logger_set_level(a->logger, s->settings.log_level);
     if (a->poller != NULL) {
-        poller_configure(a->poller, s->settings.replicas, s->settings.replica_count);
+        poller_configure(a->poller, s->settings.replicas, s->settings.replica_count,
+                         s->settings.timeouts.connect_ms);
     }
     house_set_snapshot(&a->house, s);
     if (a->expiry != NULL) {
@@ -116,44 +95,19 @@ bool reload_first(struct app *a, struct settings *settings, struct auth_fault *o
 {
     struct snapshot *s;
 
+    a->files_read = secrets_digest(settings); /* before: what changes meanwhile is seen later */
     if (snapshot_create(settings, a->generation + 1, &s, out_fault) != CE_OK) {
+        return false;
+    }
+    if (!check_lets_somebody_in(s)) {
+        (void)auth_fault_set(out_fault, "no key is good, so every request would get 401; make one "
+                                        "with `corral key create`");
+        snapshot_unref(s);
         return false;
     }
     introduce(a, s);
     put_into_force(a, s);
     return true;
-}
-
-static bool same_text(const char *a, const char *b)
-{
-    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
-}
-
-/* Listening sockets live as long as the process: what needs others needs a restart. */
-static bool same_listeners(const struct settings *a, const struct settings *b)
-{
-    bool same = a->listener_count == b->listener_count;
-
-    for (size_t i = 0; same && i < a->listener_count; i++) {
-        same = same_text(a->listeners[i].address, b->listeners[i].address) &&
-               a->listeners[i].tls == b->listeners[i].tls;
-    }
-    return same;
-}
-
-static void warn_restart(struct app *a, const struct settings *old, const struct settings *fresh)
-{
-    if (old->workers != fresh->workers || !same_text(old->health_address, fresh->health_address) ||
-        !same_text(old->metrics_address, fresh->metrics_address) ||
-        !same_text(old->log_file, fresh->log_file) ||
-        old->limits.connections != fresh->limits.connections ||
-        old->limits.counters_per_tenant != fresh->limits.counters_per_tenant ||
-        !same_text(old->state_dir, fresh->state_dir)) {
-        log_event(a->log, LOG_WARN, "reload.restart_needed", "detail",
-                  "workers, health, metrics, log.file, state_dir, limits.connections or "
-                  "limits.counters_per_tenant changed: these need a restart; everything else is "
-                  "in force");
-    }
 }
 
 static void report(struct app *a, const char *cause, bool ok, const char *detail)
@@ -339,7 +293,7 @@ static void end_reload(struct reloader *r)
     struct app *a = r->app;
     const char *name = a->path == NULL ? "built-in" : a->path;
 
-    print_errors(name, &r->errors);
+    check_print(name, &r->errors);
     if (r->fresh != NULL) {
         put_into_force(a, snapshot_ref(r->fresh));
         budgets_reloaded(a, &r->old->settings, &r->fresh->settings);
@@ -355,18 +309,59 @@ static void end_reload(struct reloader *r)
     end_job(r);
 }
 
-static void judge_reading(struct reloader *r)
+/* Listening sockets live as long as the process: with others the whole reload is refused. What else
+ * needs a new process is said, and the rest is taken. */
+static void judge_restart(struct reloader *r)
 {
-    if (r->fresh != NULL && !same_listeners(&r->old->settings, &r->fresh->settings)) {
-        set_fault(r, "listeners changed: that needs a restart");
+    struct buf keys = buf_make(SANDBOX_FAULT_BYTES / 2);
+    enum corral_err err = config_changed_for_restart(&r->old->settings, &r->fresh->settings, &keys);
+    const char *more = err == CE_OK ? "" : ", ...";
+    char text[SANDBOX_FAULT_BYTES];
+
+    if (slice_starts_with(buf_slice(&keys), SLICE_LITERAL("listeners"))) {
+        snprintf(text, sizeof(text), "%.*s%s changed: that needs a restart",
+                 SLICE_ARG(buf_slice(&keys)), more);
+        set_fault(r, text);
         retire(r, r->fresh);
         r->fresh = NULL;
+    } else if (keys.len > 0) {
+        snprintf(text, sizeof(text), "%.*s%s changed: that needs a restart; the rest is in force",
+                 SLICE_ARG(buf_slice(&keys)), more);
+        log_event(r->app->log, LOG_WARN, "reload.restart_needed", "detail", text);
+    }
+    buf_finish(&keys);
+}
+
+/* Numbers of tenants are for the process's life: two with one would share counts and limits. */
+static void judge_tenants(struct reloader *r)
+{
+    const struct auth_settings *auth = &r->fresh->settings.auth;
+    struct intern *names = r->app->house.tenants;
+    size_t wanted = intern_count(names);
+
+    for (size_t i = 0; i < auth->tenant_count; i++) {
+        wanted += intern_find(names, slice_str(auth->tenants[i].name)) == INTERN_NONE;
+    }
+    if (wanted > APP_MAX_TENANTS + 1) {
+        set_fault(r, "more names of tenants came up since the start than can be counted: that "
+                     "needs a restart");
+        retire(r, r->fresh);
+        r->fresh = NULL;
+    }
+}
+
+static void judge_reading(struct reloader *r)
+{
+    if (r->fresh != NULL) {
+        judge_restart(r);
+    }
+    if (r->fresh != NULL) {
+        judge_tenants(r);
     }
     if (r->fresh == NULL) {
         end_reload(r);
         return;
     }
-    warn_restart(r->app, &r->old->settings, &r->fresh->settings);
     introduce(r->app, r->fresh);
     if (r->app->budgets == NULL) {
         end_reload(r);
@@ -422,7 +417,7 @@ struct reloader *reloader_create(struct app *a)
 
     r->app = a;
     list_init(&r->retired);
-    r->known = secrets_digest(&a->house.snapshot->settings);
+    r->known = a->files_read;
     r->helper = helper_create(a->main_worker, MAIL_HELPED);
     return r;
 }

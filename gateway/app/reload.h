@@ -17,8 +17,6 @@ struct settings;
 
 /** Read `path` into *out_text. Prints errors. */
 bool reload_read(const char *path, char **out_text);
-/** Check a text; prints errors as FILE:LINE:COLUMN: message. */
-bool reload_parse(const char *name, const char *text, struct settings *out);
 /** At the start: build a snapshot and put it into force. Takes over the settings. */
 bool reload_first(struct app *a, struct settings *settings, struct auth_fault *out_fault);
 

@@ -7,6 +7,7 @@
 #include "app/app.h"
 #include "base/mem.h"
 #include "sched/ledger_replicas.h"
+#include "sched/ledger_view.h"
 
 static void on_replica_grace(struct deadline *d)
 {
@@ -30,6 +31,20 @@ void replicas_watch_grace(struct app *a)
     }
 }
 
+bool replicas_know(void *arg, uint32_t replica_id)
+{
+    struct app *a = arg;
+
+    return ledger_knows_replica(a->house.ledger, replica_id);
+}
+
+static bool model_is_free(void *arg, uint32_t id)
+{
+    struct app *a = arg;
+
+    return !ledger_knows_model(a->house.ledger, id);
+}
+
 /* The rows of what a replica has on disk, and what of that is loaded; the caller frees them. */
 static struct ledger_row *make_rows(struct app *a, const struct replica *r, size_t *out_count)
 {
@@ -40,7 +55,7 @@ static struct ledger_row *make_rows(struct app *a, const struct replica *r, size
 
     for (size_t i = 0; i < count; i++) {
         const struct model_name *name = &tags->models[i].name;
-        uint32_t model = intern_add(a->house.models, model_text(name));
+        uint32_t model = intern_add_or_reuse(a->house.models, model_text(name), model_is_free, a);
         bool loaded = r->ps != NULL && catalog_find(r->ps->catalog, name) != NULL;
 
         if (model != INTERN_OTHER) {

@@ -1,5 +1,6 @@
 #include "app/sandbox.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <linux/capability.h>
@@ -107,11 +108,31 @@ static void add_port(struct sandbox *s, uint16_t port)
     s->ports[s->port_count++] = port;
 }
 
+/* The files of a folder may be links out of it. */
+static void add_links_in(struct sandbox *s, const char *folder)
+{
+    DIR *d = opendir(folder);
+    const struct dirent *entry;
+    char file[PATH_MAX];
+
+    while (d != NULL && (entry = readdir(d)) != NULL) {
+        int len = snprintf(file, sizeof(file), "%s/%s", folder, entry->d_name);
+
+        if (entry->d_name[0] != '.' && len < PATH_MAX) {
+            add_links(s, file, true, SANDBOX_READ);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+}
+
 static void add_read(void *arg, enum settings_path kind, const char *path)
 {
     if (kind == SETTINGS_FOLDER) {
         add_path(arg, path, SANDBOX_READ);
         add_links(arg, path, false, SANDBOX_READ);
+        add_links_in(arg, path);
     } else {
         add_folder_of(arg, path, SANDBOX_READ);
     }
@@ -165,6 +186,18 @@ static bool fail(struct sandbox_fault *out, const char *what)
     return false;
 }
 
+const char *sandbox_missing(const struct settings *settings)
+{
+    if (settings->sandbox_mode != SANDBOX_REQUIRED) {
+        return NULL;
+    }
+    return SANITIZED ? "is \"required\", but this is a sanitizer build; set it to auto to run with "
+                       "what there is"
+           : landlock_abi() == 0 ? "is \"required\", but this kernel has no Landlock; set it to "
+                                   "auto to run with what there is"
+                                 : NULL;
+}
+
 bool sandbox_enter(struct sandbox *s, const struct settings *settings, const char *config_path,
                    const char *state_directory, struct sandbox_fault *out_fault)
 {
@@ -174,10 +207,9 @@ bool sandbox_enter(struct sandbox *s, const struct settings *settings, const cha
         return true;
     }
     s->landlock_abi = landlock_abi();
-    if (required && (SANITIZED || s->landlock_abi == 0)) {
-        snprintf(out_fault->text, sizeof(out_fault->text),
-                 "sandbox.mode is \"required\", but %s; set it to auto to run with what there is",
-                 SANITIZED ? "this is a sanitizer build" : "this kernel has no Landlock");
+    if (sandbox_missing(settings) != NULL) {
+        snprintf(out_fault->text, sizeof(out_fault->text), "sandbox.mode: %s",
+                 sandbox_missing(settings));
         return false;
     }
     collect(s, settings);

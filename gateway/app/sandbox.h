@@ -59,6 +59,9 @@ struct sandbox_fault {
 bool sandbox_enter(struct sandbox *s, const struct settings *settings, const char *config_path,
                    const char *state_directory, struct sandbox_fault *out_fault);
 
+/** A sentence when the mode is `required` and something is missing here; else NULL. */
+const char *sandbox_missing(const struct settings *settings);
+
 /** Whether these settings need nothing that is not allowed; else *out_fault says what. */
 bool sandbox_covers(const struct sandbox *s, const struct settings *settings,
                     struct sandbox_fault *out_fault);

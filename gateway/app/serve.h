@@ -4,6 +4,8 @@
 #ifndef CORRAL_APP_SERVE_H
 #define CORRAL_APP_SERVE_H
 
+#include <stdbool.h>
+
 enum {
     EXIT_USAGE = 2,    /* wrong command line */
     EXIT_FAULT = 1,    /* configuration, files, ports: the message says which */
@@ -13,7 +15,7 @@ enum {
 /** @param path  configuration file; NULL: loopback defaults (F28). Returns the exit status. */
 int serve_run(const char *path);
 
-/** `corral check FILE`. */
-int serve_check(const char *path);
+/** `corral check FILE`; without files: the text alone. */
+int serve_check(const char *path, bool with_files);
 
 #endif

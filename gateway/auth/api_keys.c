@@ -65,18 +65,27 @@ static char *credential_text(const char *id)
     return text;
 }
 
-static enum corral_err take(struct api_keys *k, const struct key_record *r,
+/* A tenant that was taken out of the configuration must not take the others' keys with it. */
+static void skip(struct api_keys *k, const struct key_record *r, const char *path, size_t line)
+{
+    if (k->skipped_count < SKIPPED_TEXTS) {
+        k->skipped = k->skipped == NULL ? xcalloc(SKIPPED_TEXTS, sizeof(*k->skipped)) : k->skipped;
+        (void)auth_fault_set(&k->skipped[k->skipped_count],
+                             "%s: line %zu: key %s is for tenant \"%.64s\", which is not "
+                             "configured: it is skipped; add the tenant or remove the line",
+                             path, line, r->id, r->tenant);
+    }
+    k->skipped_count++;
+}
+
+static enum corral_err take(struct api_keys *k, const struct key_record *r, size_t line,
                             const struct auth_settings *settings, struct auth_fault *out_fault)
 {
-    /* Records follow the header line in the file, one a line. */
-    size_t line = k->count + 2;
     const struct tenant_settings *tenant = auth_find_tenant(settings, slice_str(r->tenant));
 
     if (tenant == NULL) {
-        return auth_fault_set(out_fault,
-                              "%s: line %zu: key %s is for tenant \"%.64s\", which is not "
-                              "configured; add the tenant or remove the line",
-                              settings->api_keys_file, line, r->id, r->tenant);
+        skip(k, r, settings->api_keys_file, line);
+        return CE_OK;
     }
     if (find(k, r->hash) != NULL) {
         return auth_fault_set(out_fault, "%s: line %zu: key %s is there twice; remove one line",
@@ -112,7 +121,8 @@ enum corral_err api_keys_read(struct api_keys *out, const struct auth_settings *
     memcpy(out->salt, file.salt, sizeof(out->salt));
     alloc(out, file.count);
     for (size_t i = 0; i < file.count && err == CE_OK; i++) {
-        err = take(out, &file.records[i], settings, out_fault);
+        /* Records follow the header line in the file, one a line. */
+        err = take(out, &file.records[i], i + 2, settings, out_fault);
     }
     keyfile_finish(&file);
     return err; /* the caller finishes a half-made table */
@@ -126,6 +136,7 @@ void api_keys_finish(struct api_keys *k)
     }
     free(k->keys);
     free(k->slots);
+    free(k->skipped);
     *k = (struct api_keys){0};
 }
 

@@ -80,6 +80,17 @@ bool auth_has_credentials(const struct auth *a)
     return a->issuer_count > 0 || api_keys_any(&a->api_keys) || a->certificates.count > 0;
 }
 
+size_t auth_skipped_keys(const struct auth *a, const struct auth_fault **out)
+{
+    *out = a->api_keys.skipped;
+    return a->api_keys.skipped_count;
+}
+
+size_t auth_skipped_texts(size_t skipped)
+{
+    return skipped < SKIPPED_TEXTS ? skipped : SKIPPED_TEXTS;
+}
+
 struct principal principal_copy(const struct principal *p, struct arena *arena)
 {
     struct principal copy = *p;

@@ -49,8 +49,19 @@ MUST_USE enum corral_err auth_create(const struct auth_settings *settings, struc
                                      struct auth_fault *out_fault);
 void auth_destroy(struct auth *a);
 
-/** Whether any credential could succeed at all: a public listener without is refused. */
+/** Whether any credential could succeed at all: a start with a public listener without is refused.
+ */
 bool auth_has_credentials(const struct auth *a);
+
+/**
+ * Keys of tenants that are not configured: they are skipped.
+ *
+ * @param out  [out] a sentence for each of the first auth_skipped_texts(count) of them, with the
+ *             line in the file; borrowed.
+ * @return how many.
+ */
+size_t auth_skipped_keys(const struct auth *a, const struct auth_fault **out);
+size_t auth_skipped_texts(size_t skipped);
 
 struct auth_cache *auth_cache_create(void);
 void auth_cache_destroy(struct auth_cache *c);

@@ -70,6 +70,7 @@ static enum corral_err judge(const struct auth *a, struct slice token, uint64_t 
     return token_judge(a, token, now_s, scratch, out);
 }
 
+/* parameters: what a request brings, and what judges it; one caller has all of them */
 enum corral_err auth_identify(const struct auth *a, struct auth_cache *cache, uint64_t generation,
                               const struct http_fields *fields, uint64_t now_s, bool flooded,
                               struct arena *arena, struct principal *out)

@@ -37,9 +37,13 @@ struct api_key {
     bool revoked;
 };
 
+enum { SKIPPED_TEXTS = 16 };
+
 /** The API keys of a snapshot, found by hash. */
 struct api_keys {
     unsigned char salt[16];
+    struct auth_fault *skipped; /* owned; the first SKIPPED_TEXTS keys that are of no use */
+    size_t skipped_count;
     struct api_key *keys; /* owned */
     size_t count;
     uint32_t *slots;   /* owned; index + 1 into keys, 0 is free */

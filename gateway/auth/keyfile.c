@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <openssl/evp.h>
@@ -174,16 +173,5 @@ int keyfile_open_folder(const char *path)
     int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
     free(folder);
-    return fd;
-}
-
-int keyfile_lock(const char *path)
-{
-    int fd = keyfile_open_folder(path);
-
-    if (fd >= 0 && flock(fd, LOCK_EX) != 0) {
-        close(fd);
-        fd = -1;
-    }
     return fd;
 }

@@ -6,7 +6,7 @@
  *
  * One random salt a file, so that a key is found by one hash however many there are. A key is "ck_"
  * and 43 base64url characters (256 random bits); its hash needs no stretching. The file is written
- * whole, beside itself, and renamed (mode 0600), so readers see one or the other.
+ * whole, beside itself, and renamed, so readers see one or the other.
  */
 #ifndef CORRAL_AUTH_KEYFILE_H
 #define CORRAL_AUTH_KEYFILE_H
@@ -22,6 +22,8 @@ enum {
     KEYFILE_HASH_BYTES = 32,
     KEYFILE_MAX_TENANT_BYTES = 64,
 };
+
+struct buf;
 
 struct key_record {
     char id[KEY_ID_BYTES];
@@ -53,15 +55,25 @@ MUST_USE enum corral_err keyfile_read(const char *path, struct keyfile *out,
 MUST_USE enum corral_err keyfile_parse(struct slice text, const char *name, struct keyfile *out,
                                        struct auth_fault *out_fault);
 
-/** CE_OK, or CE_KEYS with the fault filled; the old file stays then. Blocks. */
+/** The file as it is written. CE_OK, or what the buffer says. */
+MUST_USE enum corral_err keyfile_text(const struct keyfile *f, struct buf *out);
+
+/**
+ * Write the file that `path` names or links to. A new one has mode 0600; one that is there keeps
+ * its owner, group, mode and access control list, and a link stays a link.
+ *
+ * @return CE_OK, or CE_KEYS with the fault filled; the old file stays then. Blocks.
+ */
 MUST_USE enum corral_err keyfile_write(const char *path, const struct keyfile *f,
                                        struct auth_fault *out_fault);
 void keyfile_finish(struct keyfile *f);
 
 /**
- * Hold off other writers from reading to writing: locks the file's folder, which nobody replaces.
+ * Hold off other writers from reading to writing: locks the folder of the file itself, which nobody
+ * replaces.
  *
- * @return a descriptor; close() unlocks. -1 when the folder cannot be locked. Blocks.
+ * @return a descriptor; close() unlocks. -1 when the folder cannot be locked, or `path` is a link
+ *         that leads to no file (ELOOP). Blocks.
  */
 int keyfile_lock(const char *path);
 

@@ -1,9 +1,3 @@
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <unistd.h>
-
 #include "auth/fault.h"
 #include "auth/json.h"
 #include "auth/keyfile.h"
@@ -154,7 +148,7 @@ enum corral_err keyfile_parse(struct slice text, const char *name, struct keyfil
                               struct auth_fault *out_fault)
 {
     struct keyfile f = {0};
-    const char *why = text.len == 0 ? "the file is empty; remove it or write its first line" : NULL;
+    const char *why = text.len == 0 ? "the file is empty; `corral key create` writes it" : NULL;
     size_t number = 1;
 
     while (why == NULL && text.len > 0) {
@@ -217,7 +211,7 @@ static enum corral_err put_record(struct buf *b, const struct key_record *r)
                         : err;
 }
 
-static enum corral_err put_all(struct buf *b, const struct keyfile *f)
+enum corral_err keyfile_text(const struct keyfile *f, struct buf *b)
 {
     char salt[BASE64URL_LEN(KEYFILE_SALT_BYTES) + 1];
 
@@ -227,72 +221,5 @@ static enum corral_err put_all(struct buf *b, const struct keyfile *f)
     for (size_t i = 0; i < f->count && err == CE_OK; i++) {
         err = put_record(b, &f->records[i]);
     }
-    return err;
-}
-
-static bool write_all(int fd, struct slice bytes)
-{
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-
-        if (n < 0 && errno != EINTR) {
-            return false;
-        }
-        bytes = n < 0 ? bytes : slice_from(bytes, (size_t)n);
-    }
-    return true;
-}
-
-/* The folder's entry must reach the disk too, or the old file may come back after a crash. */
-static void sync_folder(const char *path)
-{
-    int fd = keyfile_open_folder(path);
-
-    if (fd >= 0) {
-        (void)fsync(fd); /* some file systems cannot; the rename itself was done */
-        close(fd);
-    }
-}
-
-/* mkstemp makes it 0600. */
-static bool replace(const char *path, char *temporary, struct slice bytes)
-{
-    int fd = mkostemp(temporary, O_CLOEXEC);
-
-    if (fd < 0) {
-        return false;
-    }
-    bool ok = write_all(fd, bytes) && fsync(fd) == 0;
-    int why = errno;
-
-    ok = close(fd) == 0 && ok && rename(temporary, path) == 0;
-    if (!ok) {
-        why = why == 0 ? errno : why;
-        unlink(temporary);
-        errno = why;
-        return false;
-    }
-    sync_folder(path);
-    return true;
-}
-
-enum corral_err keyfile_write(const char *path, const struct keyfile *f,
-                              struct auth_fault *out_fault)
-{
-    static const char suffix[] = ".XXXXXX";
-    size_t len = strlen(path);
-    char *temporary = xcalloc(1, len + sizeof(suffix));
-    struct buf b = buf_make(KEYFILE_MAX_BYTES);
-    enum corral_err err = put_all(&b, f);
-
-    memcpy(temporary, path, len);
-    memcpy(temporary + len, suffix, sizeof(suffix));
-    if (err != CE_OK) {
-        err = auth_fault_set(out_fault, "%s: too many keys to write", path);
-    } else if (!replace(path, temporary, buf_slice(&b))) {
-        err = auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno));
-    }
-    buf_finish(&b);
-    free(temporary);
     return err;
 }

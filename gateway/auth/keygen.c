@@ -34,10 +34,12 @@ static enum corral_err write_new(const char *path, mode_t mode, struct slice byt
     }
     bool ok = write(fd, bytes.ptr, bytes.len) == (ssize_t)bytes.len && fsync(fd) == 0;
 
+    int why = errno;
+
     ok = close(fd) == 0 && ok;
     if (!ok) {
         unlink(path);
-        return auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno));
+        return auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(why));
     }
     return CE_OK;
 }
@@ -78,6 +80,9 @@ static enum corral_err write_pair(EVP_PKEY *pkey, const struct keygen_files *fil
         err = write_bio(files->private_path, 0600, secret, out_fault);
         if (err == CE_OK) {
             err = write_bio(files->public_path, 0644, open_part, out_fault);
+            if (err != CE_OK) {
+                unlink(files->private_path); /* half a pair is in the way of the next attempt */
+            }
         }
     }
     BIO_free(secret);

@@ -14,7 +14,7 @@
 #include "base/base64.h"
 #include "base/rand.h"
 
-enum { CLAIMS_MAX_BYTES = 6144, JTI_BYTES = 16 };
+enum { CLAIMS_MAX_BYTES = 6144, JTI_BYTES = 16, ED25519_SIGNATURE_BYTES = 64 };
 
 static enum corral_err put(struct buf *b, const char *name, struct slice value)
 {
@@ -79,19 +79,83 @@ static enum corral_err put_claims(struct buf *b, const struct mint_request *r)
     return err == CE_OK ? buf_append(b, slice_of("}", 2)) : err;
 }
 
-/* libjwt signs ES256 with any curve and RS256 with any size; what verifies is stricter. */
-static const char *pem_fault(struct slice text, enum sig_alg alg)
+/* NULL: it is none, or has a passphrase. Caller frees. */
+static EVP_PKEY *read_pkey(struct slice text)
 {
     BIO *bio = BIO_new_mem_buf(text.ptr, (int)text.len);
     char no_passphrase[] = "";
     EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, NULL, no_passphrase);
+
+    BIO_free(bio);
+    ERR_clear_error();
+    return pkey;
+}
+
+/* libjwt signs ES256 with any curve and RS256 with any size; what verifies is stricter. */
+static const char *pem_fault(struct slice text, enum sig_alg alg)
+{
+    EVP_PKEY *pkey = read_pkey(text);
     const char *why =
         pkey == NULL ? "not a PEM private key without a passphrase" : sig_pkey_fault(pkey, alg);
 
     EVP_PKEY_free(pkey);
-    BIO_free(bio);
-    ERR_clear_error();
     return why;
+}
+
+static enum corral_err put_base64url(struct buf *out, struct slice bytes)
+{
+    char text[BASE64URL_LEN(CLAIMS_MAX_BYTES) + 1];
+
+    base64url_encode(bytes.ptr, bytes.len, text);
+    return buf_append_str(out, text);
+}
+
+static enum corral_err put_header(const struct mint_request *r, struct buf *header)
+{
+    enum corral_err err = buf_append_str(header, "{\"alg\":\"EdDSA\",\"typ\":\"JWT\"");
+
+    err = err == CE_OK ? put_text(header, "kid", r->kid) : err;
+    return err == CE_OK ? buf_append_str(header, "}") : err;
+}
+
+/* Header and claims, as they are signed: two segments. */
+static enum corral_err put_signed(const struct mint_request *r, struct slice claims,
+                                  struct buf *out)
+{
+    struct buf header = buf_make(CLAIMS_MAX_BYTES);
+    enum corral_err err = put_header(r, &header);
+
+    err = err == CE_OK ? put_base64url(out, buf_slice(&header)) : err;
+    err = err == CE_OK ? buf_append_str(out, ".") : err;
+    buf_finish(&header);
+    return err == CE_OK ? put_base64url(out, claims) : err;
+}
+
+static bool put_signature(struct slice key, struct buf *out)
+{
+    EVP_PKEY *pkey = read_pkey(key);
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    struct slice text = buf_slice(out);
+    unsigned char signature[ED25519_SIGNATURE_BYTES];
+    size_t len = sizeof(signature);
+    bool ok = pkey != NULL && ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, pkey) == 1 &&
+              EVP_DigestSign(ctx, signature, &len, (const unsigned char *)text.ptr, text.len) == 1;
+
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(pkey);
+    ERR_clear_error();
+    return ok && buf_append_str(out, ".") == CE_OK &&
+           put_base64url(out, slice_of((const char *)signature, len)) == CE_OK;
+}
+
+/* libjwt does not know EdDSA. */
+static const char *sign_eddsa(const struct mint_request *r, struct slice claims, struct slice key,
+                              struct buf *out)
+{
+    if (put_signed(r, claims, out) != CE_OK) {
+        return "the token is too long";
+    }
+    return put_signature(key, out) ? NULL : "OpenSSL cannot sign with this key";
 }
 
 static const char *sign(jwt_t *jwt, const struct mint_request *r, const char *claims,
@@ -115,14 +179,19 @@ static const char *sign(jwt_t *jwt, const struct mint_request *r, const char *cl
     return err == CE_OK ? NULL : "the token is too long";
 }
 
-static const char *make(const struct mint_request *r, struct slice key, struct buf *out)
+static const char *make(const struct mint_request *r, enum sig_alg alg, struct slice key,
+                        struct buf *out)
 {
     struct buf claims = buf_make(CLAIMS_MAX_BYTES);
     const char *why = "the claims take more than 6 KiB";
     jwt_t *jwt = NULL;
 
     if (put_claims(&claims, r) == CE_OK) {
-        why = jwt_new(&jwt) == 0 ? sign(jwt, r, buf_slice(&claims).ptr, key, out) : "no memory";
+        struct slice text = slice_of(buf_slice(&claims).ptr, claims.len - 1); /* without its NUL */
+
+        why = alg == SIG_EDDSA     ? sign_eddsa(r, text, key, out)
+              : jwt_new(&jwt) == 0 ? sign(jwt, r, text.ptr, key, out)
+                                   : "no memory";
     }
     jwt_free(jwt); /* wipes its copy of the key */
     buf_finish(&claims);
@@ -136,8 +205,9 @@ enum corral_err mint_token(const struct mint_request *r, struct buf *out_token,
     struct file_bytes bytes;
 
     if (sig_alg_parse(slice_str(r->algorithm), &alg) != CE_OK ||
-        (alg != SIG_HS256 && alg != SIG_RS256 && alg != SIG_ES256)) {
-        return auth_fault_set(out_fault, "tokens are minted with HS256, RS256 or ES256, not \"%s\"",
+        (alg != SIG_HS256 && alg != SIG_RS256 && alg != SIG_ES256 && alg != SIG_EDDSA)) {
+        return auth_fault_set(out_fault,
+                              "tokens are minted with HS256, RS256, ES256 or EdDSA, not \"%s\"",
                               r->algorithm);
     }
     if (file_bytes_read(r->key_file, KEYSET_MAX_FILE_BYTES, &bytes, out_fault) != CE_OK) {
@@ -153,7 +223,7 @@ enum corral_err mint_token(const struct mint_request *r, struct buf *out_token,
         why = pem_fault(key, alg);
     }
     if (why == NULL) {
-        why = make(r, key, out_token);
+        why = make(r, alg, key, out_token);
     }
     file_bytes_finish(&bytes);
     return why == NULL ? CE_OK : auth_fault_set(out_fault, "%s: %s", r->key_file, why);

@@ -1,6 +1,6 @@
 /**
- * Making what others verify: tokens (with libjwt) and the keys to sign them with. For the command
- * line and for tests; nothing here is reached by a request.
+ * Making what others verify: tokens (with libjwt, EdDSA with OpenSSL) and the keys to sign them
+ * with. For the command line and for tests; nothing here is reached by a request.
  */
 #ifndef CORRAL_AUTH_MINT_H
 #define CORRAL_AUTH_MINT_H
@@ -12,7 +12,7 @@ enum { MINT_PATH_BYTES = 4096 };
 
 /** What a token shall say; NULL or an empty list leaves a claim out. All borrowed. */
 struct mint_request {
-    const char *algorithm; /* HS256, RS256 or ES256 */
+    const char *algorithm; /* HS256, RS256, ES256 or EdDSA */
     const char *key_file;  /* a PEM private key, or for HS256 a secret */
     const char *kid;
     const char *issuer;

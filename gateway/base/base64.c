@@ -25,11 +25,6 @@ static int url_value(char c)
     return c == '_' ? 63 : letter_value(c);
 }
 
-static bool is_base64(char c)
-{
-    return letter_value(c) >= 0 || c == '+' || c == '/';
-}
-
 size_t base64url_encode(const void *bytes, size_t len, char *out)
 {
     const unsigned char *in = bytes;
@@ -79,23 +74,4 @@ enum corral_err base64url_decode(struct slice text, unsigned char *out, size_t *
     }
     *out_len = n;
     return CE_OK;
-}
-
-bool base64_check(struct slice text, size_t *out_len)
-{
-    size_t padding = 0;
-
-    while (padding < 2 && padding < text.len && text.ptr[text.len - 1 - padding] == '=') {
-        padding++;
-    }
-    if (text.len % 4 != 0) {
-        return false;
-    }
-    for (size_t i = 0; i < text.len - padding; i++) {
-        if (!is_base64(text.ptr[i])) {
-            return false;
-        }
-    }
-    *out_len = text.len / 4 * 3 - padding;
-    return true;
 }

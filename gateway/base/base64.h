@@ -23,7 +23,4 @@ size_t base64url_encode(const void *bytes, size_t len, char *out);
  */
 MUST_USE enum corral_err base64url_decode(struct slice text, unsigned char *out, size_t *out_len);
 
-/** Whether `text` is standard base64 with its padding; gives the decoded size. */
-bool base64_check(struct slice text, size_t *out_len);
-
 #endif

@@ -142,7 +142,6 @@
     X(CE_CONNECTIONS_ADDRESS, "too_many_from_address")                                             \
     X(CE_CONNECTIONS_TENANT, "too_many_of_tenant")                                                 \
     X(CE_ANSWER_MEMORY, "answer_memory")                                                           \
-    X(CE_DRAINING, "draining")                                                                     \
     /* upstream */                                                                                 \
     X(CE_UPSTREAM_CONNECT, "connect_failed")                                                       \
     X(CE_UPSTREAM_CONNECT_TIMEOUT, "connect_timeout")                                              \

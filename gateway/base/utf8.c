@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include "base/attr.h"
+
 static bool in_range(unsigned char c, unsigned char low, unsigned char high)
 {
     return c >= low && c <= high;
@@ -66,4 +68,59 @@ bool utf8_valid(struct slice s)
         i += width;
     }
     return true;
+}
+
+static uint32_t code_point(struct slice c)
+{
+    static const unsigned char first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
+    uint32_t point = (unsigned char)c.ptr[0] & first_bits[c.len];
+
+    for (size_t i = 1; i < c.len; i++) {
+        point = point << 6 | ((unsigned char)c.ptr[i] & 0x3f);
+    }
+    return point;
+}
+
+bool utf8_is_hidden(struct slice c)
+{
+    /* Cc, Cf, Zl and Zp of Unicode 15. */
+    static const uint32_t ranges[][2] = {
+        {0x0000, 0x001f},   {0x007f, 0x009f},   {0x00ad, 0x00ad},   {0x0600, 0x0605},
+        {0x061c, 0x061c},   {0x06dd, 0x06dd},   {0x070f, 0x070f},   {0x0890, 0x0891},
+        {0x08e2, 0x08e2},   {0x180e, 0x180e},   {0x200b, 0x200f},   {0x2028, 0x202e},
+        {0x2060, 0x206f},   {0xfeff, 0xfeff},   {0xfff9, 0xfffb},   {0x110bd, 0x110bd},
+        {0x110cd, 0x110cd}, {0x13430, 0x1343f}, {0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a},
+        {0xe0001, 0xe0001}, {0xe0020, 0xe007f},
+    };
+    uint32_t point = code_point(c);
+
+    for (size_t i = 0; i < ARRAY_LEN(ranges) && point >= ranges[i][0]; i++) {
+        if (point <= ranges[i][1]) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static size_t put_unit(uint32_t unit, char *out)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    out[0] = '\\';
+    out[1] = 'u';
+    for (unsigned i = 0; i < 4; i++) {
+        out[2 + i] = digits[unit >> (12 - 4 * i) & 0xf];
+    }
+    return 6;
+}
+
+size_t utf8_escape(struct slice c, char out[static UTF8_ESCAPE_BYTES])
+{
+    uint32_t point = code_point(c);
+
+    if (point < 0x10000) {
+        return put_unit(point, out);
+    }
+    point -= 0x10000;
+    return put_unit(0xd800 | point >> 10, out) + put_unit(0xdc00 | (point & 0x3ff), out + 6);
 }

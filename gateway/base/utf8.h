@@ -14,4 +14,18 @@ size_t utf8_char_len(struct slice s);
 
 bool utf8_valid(struct slice s);
 
+/**
+ * Whether a character steers what prints it, or is not to be seen: controls (C0, DEL, C1), line and
+ * paragraph separators, and format characters (Unicode's category Cf: bidirectional overrides,
+ * zero-width characters, tags).
+ *
+ * @param c  one valid character, as long as utf8_char_len says.
+ */
+bool utf8_is_hidden(struct slice c);
+
+enum { UTF8_ESCAPE_BYTES = 12 };
+
+/** Write a valid character as JSON escapes it, \uXXXX or two of them. @return the bytes written. */
+size_t utf8_escape(struct slice c, char out[static UTF8_ESCAPE_BYTES]);
+
 #endif

@@ -219,56 +219,120 @@ static void check_issuers(struct reader *r)
     }
 }
 
-/* F28: what a network can reach needs TLS and a way to say who one is. */
-static void check_listeners(struct reader *r)
+/* An address that clients may use as a name. */
+static bool is_one_ipv4(const struct net_peer *p)
 {
-    struct settings *s = r->settings;
-    bool no_credentials = s->auth.issuer_count == 0 && s->auth.api_keys_file == NULL &&
-                          !has_certificate_names(&s->auth);
+    static const uint8_t all[4];
 
-    if (s->listener_count == 0) {
-        reader_error(r, reader_place(r, "listeners"), "must have at least one entry");
+    return p->family == AF_INET && memcmp(p->bytes, all, sizeof(all)) != 0;
+}
+
+/* F28: what a network can reach needs TLS, a way to say who one is, and names. */
+static void check_network(struct reader *r, const struct listener_settings *l, struct place at)
+{
+    const struct settings *s = r->settings;
+    struct net_peer peer = net_peer_of(&l->parsed);
+    char own[NET_ADDRESS_TEXT_BYTES];
+
+    if (!l->tls) {
+        reader_error(r, at,
+                     "%s can be reached from the network, so it needs tls: true and a certificate "
+                     "under tls; plain HTTP is for 127.0.0.1 and [::1]",
+                     l->address);
     }
-    for (size_t i = 0; i < s->listener_count; i++) {
-        struct listener_settings *l = &s->listeners[i];
-        struct place at = reader_place(r, "listeners[%zu].address", i);
+    if (s->auth.issuer_count == 0 && s->auth.api_keys_file == NULL &&
+        !has_certificate_names(&s->auth)) {
+        reader_error(r, at,
+                     "%s can be reached from the network, so it needs api_keys_file, issuers or "
+                     "client certificates (tenants[].certificate_names)",
+                     l->address);
+    }
+    if (s->server_name_count == 0) {
+        net_peer_format(&peer, own);
+        reader_error(r, at,
+                     "%s can be reached from the network, but no host name is ours, so every "
+                     "request would get 421; with the name that clients use, add: server_names: "
+                     "[\"%s\"]",
+                     l->address, is_one_ipv4(&peer) ? own : "corral.example.com");
+    }
+}
 
-        if (l->address == NULL ||
-            (net_address_parse(slice_str(l->address), &l->parsed) != CE_OK &&
-             net_address_parse_unix(slice_str(l->address), &l->parsed) != CE_OK)) {
+static void check_listener(struct reader *r, struct listener_settings *l, size_t index)
+{
+    struct place at = reader_place(r, "listeners[%zu].address", index);
+
+    if (l->address == NULL ||
+        (net_address_parse(slice_str(l->address), &l->parsed) != CE_OK &&
+         net_address_parse_unix(slice_str(l->address), &l->parsed) != CE_OK)) {
+        return;
+    }
+    if (l->protocols == 0) {
+        l->protocols = l->tls ? PROTOCOL_H2 | PROTOCOL_HTTP_1_1 : PROTOCOL_HTTP_1_1;
+    }
+    if (!net_address_is_loopback(&l->parsed)) {
+        check_network(r, l, at);
+    }
+    if (l->tls && r->settings->tls.certificate_count == 0) {
+        reader_error(r, at, "tls: true needs an entry under tls.certificates");
+    }
+    if (l->proxy_protocol && l->trusted_source_count == 0 && !net_address_is_unix(&l->parsed)) {
+        reader_error(r, reader_place(r, "listeners[%zu].proxy_protocol", index),
+                     "needs trusted_sources: the load balancers whose word is believed");
+    }
+}
+
+/* Whether `address` leaves the first `count` listeners alone. */
+static void check_port(struct reader *r, struct place at, const char *address, size_t count)
+{
+    struct net_address own;
+    bool is_port = address != NULL && net_address_parse(slice_str(address), &own) == CE_OK;
+
+    for (size_t i = 0; address != NULL && i < count; i++) {
+        const struct listener_settings *other = &r->settings->listeners[i];
+
+        if (other->address == NULL) {
             continue;
         }
-        bool open = !net_address_is_loopback(&l->parsed);
-
-        if (l->protocols == 0) {
-            l->protocols = l->tls ? PROTOCOL_H2 | PROTOCOL_HTTP_1_1 : PROTOCOL_HTTP_1_1;
-        }
-        if (open && !l->tls) {
-            reader_error(r, at,
-                         "%s can be reached from the network, so it needs tls: true and a "
-                         "certificate under tls; plain HTTP is for 127.0.0.1 and [::1]",
-                         l->address);
-        }
-        if (open && no_credentials) {
-            reader_error(r, at,
-                         "%s can be reached from the network, so it needs api_keys_file, issuers "
-                         "or client certificates (tenants[].certificate_names)",
-                         l->address);
-        }
-        if (l->tls && s->tls.certificate_count == 0) {
-            reader_error(r, at, "tls: true needs an entry under tls.certificates");
-        }
-        if (l->proxy_protocol && l->trusted_source_count == 0 && !net_address_is_unix(&l->parsed)) {
-            reader_error(r, reader_place(r, "listeners[%zu].proxy_protocol", i),
-                         "needs trusted_sources: the load balancers whose word is believed");
-        }
-        for (size_t j = 0; j < i; j++) {
-            if (s->listeners[j].address != NULL &&
-                strcmp(s->listeners[j].address, l->address) == 0) {
-                reader_error(r, at, "%s is listed twice", l->address);
-            }
+        if (strcmp(other->address, address) == 0) {
+            reader_error(r, at, "%s is listed twice, here and as listeners[%zu].address", address,
+                         i);
+        } else if (is_port && net_address_overlaps(&own, &other->parsed)) {
+            reader_error(r, at, "%s is the same port as %s, listeners[%zu].address", address,
+                         other->address, i);
         }
     }
+}
+
+static void check_ports(struct reader *r)
+{
+    const struct settings *s = r->settings;
+    struct net_address health;
+    struct net_address metrics;
+
+    for (size_t i = 0; i < s->listener_count; i++) {
+        check_port(r, reader_place(r, "listeners[%zu].address", i), s->listeners[i].address, i);
+    }
+    check_port(r, reader_place(r, "health.address"), s->health_address, s->listener_count);
+    check_port(r, reader_place(r, "metrics.address"), s->metrics_address, s->listener_count);
+    if (s->health_address != NULL && s->metrics_address != NULL &&
+        net_address_parse(slice_str(s->health_address), &health) == CE_OK &&
+        net_address_parse(slice_str(s->metrics_address), &metrics) == CE_OK &&
+        net_address_overlaps(&health, &metrics)) {
+        reader_error(r, reader_place(r, "metrics.address"),
+                     "%s is the same port as %s, health.address", s->metrics_address,
+                     s->health_address);
+    }
+}
+
+static void check_listeners(struct reader *r)
+{
+    if (r->settings->listener_count == 0) {
+        reader_error(r, reader_place(r, "listeners"), "must have at least one entry");
+    }
+    for (size_t i = 0; i < r->settings->listener_count; i++) {
+        check_listener(r, &r->settings->listeners[i], i);
+    }
+    check_ports(r);
 }
 
 static void check_replica_tls(struct reader *r, size_t index)

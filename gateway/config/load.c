@@ -269,8 +269,8 @@ static void read_document(struct reader *r, struct slice text)
     yaml_parser_delete(&parser);
 }
 
-enum corral_err config_parse(struct slice text, struct settings *out,
-                             struct config_errors *out_errors)
+enum corral_err config_parse_all(struct slice text, struct settings *out,
+                                 struct config_places *out_places, struct config_errors *out_errors)
 {
     struct reader r = {.errors = out_errors, .settings = out};
 
@@ -279,15 +279,44 @@ enum corral_err config_parse(struct slice text, struct settings *out,
     if (screen_text(&r, text)) {
         read_document(&r, text);
     }
-    for (size_t i = 0; i < r.place_count; i++) {
-        free((char *)(uintptr_t)r.places[i].key);
+    *out_places = (struct config_places){r.places, r.place_count};
+    return out_errors->count > 0 ? CE_CONFIG : CE_OK;
+}
+
+void config_places_finish(struct config_places *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        free((char *)(uintptr_t)p->at[i].key);
     }
-    free(r.places);
-    if (out_errors->count > 0) {
+    free(p->at);
+    *p = (struct config_places){0};
+}
+
+enum corral_err config_parse(struct slice text, struct settings *out,
+                             struct config_errors *out_errors)
+{
+    struct config_places places;
+    enum corral_err err = config_parse_all(text, out, &places, out_errors);
+
+    config_places_finish(&places);
+    if (err != CE_OK) {
         settings_finish(out);
-        return CE_CONFIG;
     }
-    return CE_OK;
+    return err;
+}
+
+void config_report(struct config_errors *errors, const struct config_places *places,
+                   enum config_severity severity, const char *key, const char *sentence)
+{
+    struct reader r = {.errors = errors, .places = places->at, .place_count = places->count};
+    struct place at = reader_place(&r, "%s", key);
+    size_t before = errors->count;
+
+    at.key = key;
+    reader_error(&r, at, "%s", sentence);
+    if (errors->count > before) {
+        errors->at[before].warning = severity == CONFIG_WARNING;
+    }
 }
 
 enum corral_err config_read_file(const char *path, char **out_text, size_t *out_len,

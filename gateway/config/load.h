@@ -11,12 +11,15 @@
 #include "base/buf.h"
 #include "config/settings.h"
 
+struct place; /* reader.h */
+
 enum { CONFIG_MAX_BYTES = 8 * 1024 * 1024, CONFIG_MAX_ERRORS = 100 };
 
 struct config_error {
     size_t line; /* 1-based; 0: the file as a whole */
     size_t column;
-    char *text; /* owned: key, what is wrong, what would be right */
+    char *text;   /* owned: key, what is wrong, what would be right */
+    bool warning; /* it can be used all the same */
 };
 
 struct config_errors {
@@ -35,6 +38,29 @@ void config_errors_finish(struct config_errors *e);
 MUST_USE enum corral_err config_parse(struct slice text, struct settings *out,
                                       struct config_errors *out_errors);
 
+/** Where the keys of a text stand. */
+struct config_places {
+    struct place *at; /* owned, keys too; sorted by key */
+    size_t count;
+};
+
+/**
+ * The same for a check: what could be read is kept beside the errors.
+ *
+ * @param out         in every case: caller owns, ends with settings_finish.
+ * @param out_places  in every case: ends with config_places_finish.
+ */
+MUST_USE enum corral_err config_parse_all(struct slice text, struct settings *out,
+                                          struct config_places *out_places,
+                                          struct config_errors *out_errors);
+void config_places_finish(struct config_places *p);
+
+enum config_severity { CONFIG_ERROR, CONFIG_WARNING };
+
+/** Add what was found about a key ("tls.certificates[0].chain") after the text was read. */
+void config_report(struct config_errors *errors, const struct config_places *places,
+                   enum config_severity severity, const char *key, const char *sentence);
+
 /**
  * The text of a file: regular, at most CONFIG_MAX_BYTES. Caller frees *out_text.
  *
@@ -42,6 +68,13 @@ MUST_USE enum corral_err config_parse(struct slice text, struct settings *out,
  */
 MUST_USE enum corral_err config_read_file(const char *path, char **out_text, size_t *out_len,
                                           struct config_errors *out_errors);
+
+/**
+ * Append the keys that differ and that a reload does not take, as the reference says: "workers,
+ * listeners[0].tls". CE_OK, or what the buffer says.
+ */
+MUST_USE enum corral_err config_changed_for_restart(const struct settings *old,
+                                                    const struct settings *fresh, struct buf *out);
 
 /** Append docs/CONFIGURATION.md, made from the schema. */
 MUST_USE enum corral_err config_write_reference(struct buf *out);

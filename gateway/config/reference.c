@@ -118,7 +118,8 @@ enum corral_err config_write_reference(struct buf *out)
         "The file is plain YAML: no anchors, aliases or tags, whole numbers in digits, `true` or "
         "`false`; units are part of a key's name. Unknown and repeated keys are errors. Secrets "
         "are only named by file. \"reload\": SIGHUP takes a change; \"restart\": it needs a new "
-        "process.\n\n"
+        "process, and so does, under the sandbox, a file in a folder or a replica's port that was "
+        "not named at the start.\n\n"
         "| key | kind | default | range | change | meaning |\n"
         "| --- | --- | --- | --- | --- | --- |\n";
     enum corral_err err = buf_append_str(out, head);

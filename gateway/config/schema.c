@@ -10,10 +10,11 @@
 #define SCHEMA(table, type) {table, sizeof(table) / sizeof((table)[0]), sizeof(type)}
 
 static const struct key_spec listener_keys[] = {
-    {"address", KEY_LISTEN, .required = true, AT(struct listener_settings, address),
+    {"address", KEY_LISTEN, .required = true, .restart = true,
+     AT(struct listener_settings, address),
      .sentence = "Address and port to accept clients on, like 0.0.0.0:8443 or [::]:8443, or a "
                  "socket in the file system, unix:/run/corral/corral.sock (mode 0660)."},
-    {"tls", KEY_BOOL, AT(struct listener_settings, tls), .fallback = "false",
+    {"tls", KEY_BOOL, .restart = true, AT(struct listener_settings, tls), .fallback = "false",
      .sentence = "Speak TLS with the certificates of the tls block. Only loopback and "
                  "unix sockets may go without."},
     {"proxy_protocol", KEY_BOOL, AT(struct listener_settings, proxy_protocol), .fallback = "false",
@@ -460,7 +461,7 @@ static const struct key_spec top_keys[] = {
     {"server_names", KEY_STRINGS, AT_LIST(struct settings, server_names, server_name_count),
      .max = 64, .fallback = "[]",
      .sentence = "Host names that are ours; others get 421. localhost and literal loopback "
-                 "always are."},
+                 "always are. A listener that a network can reach needs one."},
     {"workers", KEY_U32, AT(struct settings, workers), .max = 64, .restart = true, .fallback = "0",
      .sentence = "Threads that serve clients; 0: one for each core."},
     {"tls", KEY_BLOCK, .inner = &tls_schema, .sentence = "Certificates of the TLS listeners."},
@@ -471,7 +472,8 @@ static const struct key_spec top_keys[] = {
      .sentence = "Folder that corral may write: token budgets are kept there over a restart. "
                  "Without it they begin anew."},
     {"api_keys_file", KEY_STRING, AT(struct settings, auth.api_keys_file), .min = 1, .max = 4096,
-     .sentence = "File of API keys, made by `corral key create`."},
+     .sentence = "File of API keys, made by `corral key create`. A key of a tenant that is not "
+                 "configured is skipped, with a warning."},
     {"tenants", KEY_LIST,
      .required = true, AT_LIST(struct settings, auth.tenants, auth.tenant_count),
      .inner = &tenant_schema, .sentence = "Who pays, what they may do."},

@@ -82,6 +82,12 @@ static void log_caller(struct log_line *line, const struct exchange *ex)
     }
 }
 
+/* An error answer that a replica gave is no failure of ours, and not "ok" either. */
+static const char *reason_of(const struct exchange *ex)
+{
+    return ex->reason == CE_OK && ex->passing_error ? "replica_error" : err_reason(ex->reason);
+}
+
 static void log_access(const struct exchange *ex, unsigned status, uint64_t now_us)
 {
     NOT_ZEROED struct log_line line;
@@ -100,7 +106,7 @@ static void log_access(const struct exchange *ex, unsigned status, uint64_t now_
     log_text(&line, "method", ex->method);
     log_text(&line, "path", ex->path);
     log_u64(&line, "status", status);
-    log_str(&line, "reason", err_reason(ex->reason));
+    log_str(&line, "reason", reason_of(ex));
     log_caller(&line, ex);
     if (ex->route != NULL) {
         log_str(&line, "route", ex->route->label);

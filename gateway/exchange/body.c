@@ -140,6 +140,9 @@ static void note_fault(struct body_reading *r, enum corral_err fault)
     leave_turns(r);
     r->fault = fault;
     r->discarded = ex->body.len;
+    if (r->field != NULL) { /* it may lie in the scratch */
+        r->field = arena_copy(&ex->arena, slice_of(r->field, strlen(r->field) + 1)).ptr;
+    }
     buf_finish(&ex->body);
     arena_finish(&r->scratch);
     give_back_budget(ex);

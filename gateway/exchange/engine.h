@@ -53,8 +53,6 @@ struct engine {
     struct answer_cache *answers; /* owned */
     void *scratch; /* owned; ENGINE_SCRATCH_BYTES for what is needed while a body is read */
     bool draining;
-    /** Told when a draining engine's last exchange has ended. May be NULL. */
-    void (*on_idle)(struct engine *e);
 };
 
 struct engine *engine_create(struct house *h, struct worker *w, struct log_source *log);

@@ -115,9 +115,6 @@ void exchange_end(struct exchange *ex)
     list_unlink(&ex->of_engine);
     e->exchange_count--;
     worker_reap(e->worker, &ex->reapable, destroy_reaped);
-    if (e->draining && e->exchange_count == 0 && e->on_idle != NULL) {
-        e->on_idle(e);
-    }
 }
 
 void exchange_finish(struct exchange *ex)

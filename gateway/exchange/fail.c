@@ -85,7 +85,8 @@ static const struct failure table[CE_COUNT] = {
     [CE_MODEL_FORBIDDEN] = {403, NULL, "Your credential does not allow the model '@'.", false},
     [CE_MODEL_UNKNOWN] = {404, "model_not_found", "model '@' not found", false},
     [CE_VERB_FORBIDDEN] = {403, NULL, "Your credential does not allow this operation (@).", false},
-    [CE_ADMIN_FORBIDDEN] = {403, NULL, "This operation is reserved to the operator of the gateway.",
+    [CE_ADMIN_FORBIDDEN] = {403, NULL,
+                            "This operation (@) is reserved to the operator of the gateway.",
                             false},
     [CE_AUTH_FLOOD] = {429, NULL,
                        "Too many wrong credentials came from your address. Please try again in a "
@@ -104,8 +105,10 @@ static const struct failure table[CE_COUNT] = {
                                "some, or send more requests over each.",
                                true},
     [CE_LIMIT_REQUESTS] = {429, "rate_limit_exceeded", "Too many requests: the limit is @.", false},
-    [CE_LIMIT_TOKENS] = {429, "rate_limit_exceeded", "Too many tokens: the limit is @.", false},
-    [CE_LIMIT_BUDGET] = {429, "insufficient_quota", "The token budget is used up: it is @.", false},
+    [CE_LIMIT_TOKENS] = {429, "rate_limit_exceeded", "Too many tokens: the limit is @.", false,
+                         .type = "tokens"},
+    [CE_LIMIT_BUDGET] = {429, "insufficient_quota", "The token budget is used up: it is @.", false,
+                         .type = "insufficient_quota"},
     [CE_LIMIT_PROMPT] = {413, "context_length_exceeded",
                          "The prompt alone is larger than a limit allows: @. Please shorten it.",
                          false},
@@ -124,7 +127,6 @@ static const struct failure table[CE_COUNT] = {
                           "All servers stayed busy for too long. Please try again later.", false},
     [CE_NO_REPLICA] = {503, NULL,
                        "No model server is reachable at the moment. Please try again soon.", false},
-    [CE_DRAINING] = {503, NULL, "The gateway is restarting. Please try again.", true},
     [CE_UPSTREAM_CONNECT] = {502, NULL, "The model server could not be reached.", false},
     [CE_UPSTREAM_CONNECT_TIMEOUT] = {502, NULL, "The model server could not be reached.", false},
     [CE_UPSTREAM_TLS] = {502, NULL, "The model server could not be reached.", false},
@@ -186,7 +188,6 @@ static const char *retry_after(enum corral_err err)
     case CE_BODY_MEMORY_TENANT:
     case CE_LIMIT_STORE:
     case CE_NO_MEMORY:
-    case CE_DRAINING:
     case CE_SHUTDOWN:
         return "5";
     case CE_QUEUE_TIMEOUT:
@@ -235,7 +236,7 @@ void exchange_fail_detail(struct exchange *ex, enum corral_err err, struct slice
 
     field_count += exchange_limit_fields(ex, is_limit(err), room, fields + field_count);
 
-    if (dialect_error_body(dialect, f->status, f->code, message,
+    if (dialect_error_body(dialect, &(struct dialect_error){f->status, f->code, f->type}, message,
                            slice_of(ex->request_id, REQUEST_ID_BYTES), &body) != CE_OK) {
         buf_clear(&body);
     }
@@ -256,8 +257,9 @@ void exchange_error_event(struct exchange *ex, enum corral_err err)
     const struct failure *f = exchange_failure(err);
     struct buf event = buf_make(8192);
 
-    if (dialect_error_event(ex->route, f->status, f->code, slice_str(f->sentence),
-                            slice_of(ex->request_id, REQUEST_ID_BYTES), &event) == CE_OK &&
+    if (dialect_error_event(ex->route, &(struct dialect_error){f->status, f->code, f->type},
+                            slice_str(f->sentence), slice_of(ex->request_id, REQUEST_ID_BYTES),
+                            &event) == CE_OK &&
         ex->client.ops->write(ex->client.client, buf_slice(&event)) == CE_OK) {
         ex->bytes_out += event.len;
     }

@@ -17,6 +17,7 @@ struct failure {
     const char *code;     /* OpenAI's `code`; NULL: by status */
     const char *sentence; /* '@' stands for the detail */
     bool close;           /* the connection cannot be trusted or read on */
+    const char *type;     /* OpenAI's `type`; NULL: by status */
 };
 
 /** Static; never NULL. */

@@ -51,7 +51,6 @@ struct exchange {
     struct slice user_agent;
     struct slice traceparent;
     struct slice tracestate;
-    bool json_content;
     bool expects_body;
     bool by_certificate; /* the principal is known by nothing else */
     struct principal principal;

@@ -183,6 +183,14 @@ static void begin_body(struct exchange *ex, const struct http_request *request)
     ex->client.ops->want_body(ex->client.client);
 }
 
+/* What a refusal calls the operation: its verb, or the path of one that has none. */
+static struct slice operation_of(const struct route *route)
+{
+    return slice_str(route == NULL              ? ""
+                     : route->verb == VERB_NONE ? route->label
+                                                : verb_name(route->verb));
+}
+
 /* Steps 5 and 6 of DESIGN: which route, who calls, and whether that verb is theirs. */
 void exchange_route(struct exchange *ex, const struct http_request *request)
 {
@@ -212,8 +220,7 @@ void exchange_route(struct exchange *ex, const struct http_request *request)
         err = err == CE_OK ? check_rights(ex) : err;
     }
     if (err != CE_OK) {
-        exchange_fail_detail(ex, err,
-                             slice_str(ex->route == NULL ? "" : verb_name(ex->route->verb)));
+        exchange_fail_detail(ex, err, operation_of(ex->route));
     } else if (ex->route->class == ROUTE_LOCAL) {
         exchange_answer_local(ex);
     } else if (ex->route->class == ROUTE_MERGED) {
@@ -272,7 +279,7 @@ bool exchange_body_passes(struct exchange *ex, enum corral_err err)
         return false;
     }
     if (ex->info.is_unload) {
-        exchange_fail(ex, CE_ADMIN_FORBIDDEN);
+        exchange_fail_detail(ex, CE_ADMIN_FORBIDDEN, SLICE_LITERAL("unload"));
         return false;
     }
     if (!exchange_limit(ex)) {

@@ -10,6 +10,7 @@
  * All bytes that wait become one frame, as far as windows and the frame size allow. They are not
  * copied here: on_send_data hands them to the sink.
  */
+/* parameters: nghttp2 calls it */
 static ssize_t on_read(nghttp2_session *ng, int32_t id, uint8_t *buf, size_t capacity,
                        uint32_t *out_flags, nghttp2_data_source *source, void *arg)
 {

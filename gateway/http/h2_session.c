@@ -77,6 +77,7 @@ static void reset_malformed(struct h2_session *s, int32_t id, struct h2_stream *
     s->events->on_malformed(s->owner);
 }
 
+/* parameters: nghttp2 calls it */
 static int on_header(nghttp2_session *ng, const nghttp2_frame *frame, const uint8_t *name,
                      size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
                      void *arg)

@@ -79,16 +79,6 @@ struct slice http_field_value(const struct http_fields *f, enum http_field_id id
     return f->first[id] == 0 ? slice_of(NULL, 0) : f->at[f->first[id] - 1].value;
 }
 
-struct slice http_field_named(const struct http_fields *f, const char *name)
-{
-    for (size_t i = 0; i < f->count; i++) {
-        if (slice_eq_nocase(f->at[i].name, slice_str(name))) {
-            return f->at[i].value;
-        }
-    }
-    return slice_of(NULL, 0);
-}
-
 size_t http_field_name_len(struct slice s)
 {
     size_t i = 0;

@@ -90,9 +90,6 @@ enum http_field_id http_field_lookup(struct slice name);
 /** Value of the first field of that id, or the empty slice with ptr NULL when absent. */
 struct slice http_field_value(const struct http_fields *f, enum http_field_id id);
 
-/** Value of the first field with this name (any case), or ptr NULL. */
-struct slice http_field_named(const struct http_fields *f, const char *name);
-
 /**
  * Add one field after the checks of RFC 9110 section 5: token name without '_' of at most
  * HTTP_MAX_NAME_BYTES; value of VCHAR, SP, HTAB and obs-text.

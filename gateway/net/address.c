@@ -185,6 +185,26 @@ bool net_address_is_loopback(const struct net_address *a)
     return IN6_IS_ADDR_LOOPBACK((const struct in6_addr *)(const void *)bytes);
 }
 
+static bool is_wildcard(const struct net_peer *p)
+{
+    static const uint8_t none[sizeof(p->bytes)];
+
+    return memcmp(p->bytes, none, sizeof(none)) == 0;
+}
+
+/* IPv6 sockets are opened for IPv6 only, so the families do not meet. */
+bool net_address_overlaps(const struct net_address *a, const struct net_address *b)
+{
+    struct net_peer x = net_peer_of(a);
+    struct net_peer y = net_peer_of(b);
+
+    if (net_address_is_unix(a) || x.family != y.family || net_address_port(a) == 0 ||
+        net_address_port(a) != net_address_port(b)) {
+        return false;
+    }
+    return is_wildcard(&x) || is_wildcard(&y) || memcmp(x.bytes, y.bytes, sizeof(x.bytes)) == 0;
+}
+
 uint64_t net_peer_source(const struct net_peer *p)
 {
     uint8_t bytes[16];

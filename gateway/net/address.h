@@ -35,6 +35,9 @@ void net_address_format(const struct net_address *a, char out[static NET_ADDRESS
 
 /** Only this machine: loopback addresses and sockets in the file system. */
 bool net_address_is_loopback(const struct net_address *a);
+/** Whether nothing can listen on the one beside the other: the same port and, of one family, the
+ * same address or all of them. Port 0 is any free one. */
+bool net_address_overlaps(const struct net_address *a, const struct net_address *b);
 uint16_t net_address_port(const struct net_address *a);
 
 /** Who is at the other end: the address without what only the kernel needs, an eighth of it. */

@@ -46,6 +46,24 @@ enum corral_err listener_probe(const struct net_address *address)
     return listening == 0 ? CE_OK : CE_ADDRESS;
 }
 
+enum corral_err listener_find_address(const struct net_address *address)
+{
+    struct net_address any_port = *address;
+
+    if (any_port.storage.ss_family == AF_INET6) {
+        ((struct sockaddr_in6 *)(void *)&any_port.storage)->sin6_port = 0;
+    } else {
+        ((struct sockaddr_in *)(void *)&any_port.storage)->sin_port = 0;
+    }
+    int fd = open_socket(&any_port, false);
+
+    if (fd < 0) {
+        return CE_ADDRESS;
+    }
+    close(fd);
+    return CE_OK;
+}
+
 enum corral_err listener_open(const struct net_address *address, int *out_fd)
 {
     int fd = open_socket(address, true);

@@ -18,6 +18,9 @@ enum { LISTEN_BACKLOG = 1024, ACCEPTS_PER_TURN = 64, ACCEPT_PAUSE_MS = 200 };
  */
 MUST_USE enum corral_err listener_probe(const struct net_address *address);
 
+/** Whether this machine has the address, whoever listens on its port. CE_ADDRESS: errno tells. */
+MUST_USE enum corral_err listener_find_address(const struct net_address *address);
+
 /** Bind and listen. Port 0 picks one: see net_address of the descriptor. CE_ADDRESS: errno tells.
  */
 MUST_USE enum corral_err listener_open(const struct net_address *address, int *out_fd);

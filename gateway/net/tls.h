@@ -73,6 +73,12 @@ enum {
 MUST_USE enum corral_err tls_ctx_create(const struct tls_settings *settings, struct tls_ctx **out,
                                         struct tls_fault *out_fault);
 struct tls_ctx *tls_ctx_ref(struct tls_ctx *ctx);
+
+/** Only read one pair, or the folders of client_auth, as tls_ctx_create does. CE_OK, CE_TLS_FILES.
+ */
+MUST_USE enum corral_err tls_check_pair(const struct tls_files *files, struct tls_fault *out_fault);
+MUST_USE enum corral_err tls_check_clients(const struct tls_settings *settings,
+                                           struct tls_fault *out_fault);
 void tls_ctx_unref(struct tls_ctx *ctx);
 
 /** When the certificate with that index expires, seconds since 1970. */

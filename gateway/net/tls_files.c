@@ -351,3 +351,22 @@ enum corral_err tls_store_add_file(X509_STORE *store, const char *path, struct t
                ? err
                : tls_fault_set(out_fault, "%s: holds no PEM certificate", path);
 }
+
+enum corral_err tls_check_pair(const struct tls_files *files, struct tls_fault *out_fault)
+{
+    struct tls_pair pair = {0};
+    enum corral_err err = tls_pair_read(files, &pair, out_fault);
+
+    tls_pair_finish(&pair);
+    return err;
+}
+
+enum corral_err tls_check_clients(const struct tls_settings *settings, struct tls_fault *out_fault)
+{
+    struct tls_clients clients = {0};
+    enum corral_err err =
+        tls_clients_read(settings->client_ca_dir, settings->client_crl_dir, &clients, out_fault);
+
+    tls_clients_finish(&clients);
+    return err;
+}

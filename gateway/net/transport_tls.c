@@ -217,6 +217,7 @@ const struct transport transport_tls = {
 };
 
 /* RFC 8446 section 4.6.3 sets no bound: a peer could make us renew keys for ever. */
+/* parameters: OpenSSL calls it */
 static void on_message(int write, int version, int type, const void *bytes, size_t len, SSL *ssl,
                        void *arg)
 {

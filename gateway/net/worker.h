@@ -70,7 +70,6 @@ struct worker {
     void (*on_mail)(struct worker *w, const struct mail *mail);
     /** The end of a turn; may be NULL. True: it has more to do, the next turn comes at once. */
     bool (*on_turn)(struct worker *w);
-    atomic_uint connections; /* open client connections; written by this worker only */
     bool stop;
     bool hook_has_more; /* on_turn said so */
 

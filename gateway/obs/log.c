@@ -1,7 +1,5 @@
 #include "obs/log.h"
 
-#include <stdio.h>
-
 #include "base/clock.h"
 #include "base/decimal.h"
 #include "base/lane.h"
@@ -39,39 +37,33 @@ static lane not_plain(lane l)
            lane_high(l);
 }
 
-/* U+0080 to U+009F: a terminal may take U+009B for the beginning of a command. */
-static bool is_control_pair(struct slice s)
+/* What a line shows as it is; a terminal or an editor may take hidden ones for commands. */
+static bool plain_char(struct slice c)
 {
-    return s.len >= 2 && (unsigned char)s.ptr[0] == 0xc2 && (unsigned char)s.ptr[1] < 0xa0;
-}
-
-static bool plain_char(unsigned char c)
-{
-    return c >= 0x20 && c != 0x7f && c != '"' && c != '\\';
+    return c.ptr[0] != '"' && c.ptr[0] != '\\' && !utf8_is_hidden(c);
 }
 
 /* Returns the place behind, or NULL: there is no room before `end`. */
 NO_INLINE static char *put_escaped(char *at, const char *end, struct slice s)
 {
-    enum { ESCAPED = 6 };
+    char escaped[UTF8_ESCAPE_BYTES];
     size_t i = 0;
 
-    while (i < s.len && end - at >= ESCAPED) {
+    while (i < s.len) {
         size_t width = utf8_char_len(slice_from(s, i));
-        bool pair = width == 2 && is_control_pair(slice_from(s, i));
-        unsigned char c = (unsigned char)s.ptr[i];
+        struct slice c = width == 0 ? SLICE_LITERAL("\xef\xbf\xbd") : slice_of(s.ptr + i, width);
 
-        if (width > 0 && plain_char(c) && !pair) {
-            memcpy(at, s.ptr + i, width);
-            at += width;
-            i += width;
-            continue;
+        i += width == 0 ? 1 : width;
+        if (width == 0 || !plain_char(c)) {
+            c = slice_of(escaped, utf8_escape(c, escaped));
         }
-        i += pair ? 1 : 0;
-        c = (unsigned char)s.ptr[i++];
-        at += snprintf(at, ESCAPED + 1, "\\u%04x", width == 0 ? 0xfffdu : c);
+        if ((size_t)(end - at) < c.len) {
+            return NULL;
+        }
+        memcpy(at, c.ptr, c.len);
+        at += c.len;
     }
-    return i == s.len ? at : NULL;
+    return at;
 }
 
 void log_begin(struct log_line *line, struct log_source *source, enum log_level level,

@@ -36,14 +36,20 @@ enum dialect dialect_of_path(struct slice path)
     return is_below(path, SLICE_LITERAL("/v1")) ? DIALECT_OPENAI : DIALECT_NATIVE;
 }
 
-static const struct kind *kind_of(unsigned status)
+/* What the dialects say of an error: of its status, or what it says itself. */
+static struct kind kind_of(const struct dialect_error *e)
 {
+    struct kind kind = kinds[ARRAY_LEN(kinds) - (e->status < 500 ? 2 : 1)];
+
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++) {
-        if (kinds[i].status == status) {
-            return &kinds[i];
+        if (kinds[i].status == e->status) {
+            kind = kinds[i];
+            break;
         }
     }
-    return &kinds[ARRAY_LEN(kinds) - (status < 500 ? 2 : 1)];
+    kind.openai_code = e->code != NULL ? e->code : kind.openai_code;
+    kind.openai_type = e->type != NULL ? e->type : kind.openai_type;
+    return kind;
 }
 
 /* Strings of which every second one is escaped: text, value, text, value, text. */
@@ -69,26 +75,25 @@ static enum corral_err put_native(struct slice message, struct buf *out)
 }
 
 /* `"message":"...","type":"...","param":null,"code":"..."` */
-static enum corral_err put_openai_members(const struct kind *kind, const char *code,
-                                          struct slice message, struct buf *out)
+static enum corral_err put_openai_members(const struct kind *kind, struct slice message,
+                                          struct buf *out)
 {
     static const char *const with_code[] = {"\"message\":\"", "\",\"type\":\"",
                                             "\",\"param\":null,\"code\":\"", "\""};
     static const char *const without[] = {"\"message\":\"", "\",\"type\":\"",
                                           "\",\"param\":null,\"code\":null"};
-    const char *shown = code != NULL ? code : kind->openai_code;
+    const char *shown = kind->openai_code;
     const struct slice values[] = {message, slice_str(kind->openai_type), slice_str(shown)};
 
     return shown == NULL ? put(out, without, values, 2) : put(out, with_code, values, 3);
 }
 
-static enum corral_err put_openai(const struct kind *kind, const char *code, struct slice message,
-                                  struct buf *out)
+static enum corral_err put_openai(const struct kind *kind, struct slice message, struct buf *out)
 {
     enum corral_err err = buf_append_str(out, "{\"error\":{");
 
     if (err == CE_OK) {
-        err = put_openai_members(kind, code, message, out);
+        err = put_openai_members(kind, message, out);
     }
     return err == CE_OK ? buf_append_str(out, "}}") : err;
 }
@@ -103,14 +108,16 @@ static enum corral_err put_anthropic(const struct kind *kind, struct slice messa
     return put(out, texts, values, ARRAY_LEN(values));
 }
 
-enum corral_err dialect_error_body(enum dialect dialect, unsigned status, const char *code,
+enum corral_err dialect_error_body(enum dialect dialect, const struct dialect_error *error,
                                    struct slice message, struct slice request_id, struct buf *out)
 {
+    const struct kind kind = kind_of(error);
+
     switch (dialect) {
     case DIALECT_OPENAI:
-        return put_openai(kind_of(status), code, message, out);
+        return put_openai(&kind, message, out);
     case DIALECT_ANTHROPIC:
-        return put_anthropic(kind_of(status), message, request_id, out);
+        return put_anthropic(&kind, message, request_id, out);
     case DIALECT_NATIVE:
         break;
     }
@@ -118,33 +125,32 @@ enum corral_err dialect_error_body(enum dialect dialect, unsigned status, const 
 }
 
 /* The SDK raises on an event named "error"; its data has the members at the top level. */
-static enum corral_err put_responses_event(const struct kind *kind, const char *code,
-                                           struct slice message, struct buf *out)
+static enum corral_err put_responses_event(const struct kind *kind, struct slice message,
+                                           struct buf *out)
 {
     static const char *const texts[] = {"event: error\ndata: {\"type\":\"error\",\"code\":\"",
                                         "\",\"message\":\"",
                                         "\",\"param\":null,\"sequence_number\":0,\"error\":{"};
-    const char *shown = code != NULL                ? code
-                        : kind->openai_code != NULL ? kind->openai_code
-                                                    : kind->openai_type;
+    const char *shown = kind->openai_code != NULL ? kind->openai_code : kind->openai_type;
     const struct slice values[] = {slice_str(shown), message};
     enum corral_err err = put(out, texts, values, ARRAY_LEN(values));
 
     if (err == CE_OK) {
-        err = put_openai_members(kind, code, message, out);
+        err = put_openai_members(kind, message, out);
     }
     return err == CE_OK ? buf_append_str(out, "}}\n\n") : err;
 }
 
-enum corral_err dialect_error_event(const struct route *route, unsigned status, const char *code,
+enum corral_err dialect_error_event(const struct route *route, const struct dialect_error *error,
                                     struct slice message, struct slice request_id, struct buf *out)
 {
+    const struct kind kind = kind_of(error);
     const char *before = "";
     const char *after = "\n\n";
 
     switch (route->stream) {
     case ROUTE_STREAM_RESPONSES:
-        return put_responses_event(kind_of(status), code, message, out);
+        return put_responses_event(&kind, message, out);
     case ROUTE_STREAM_MESSAGES:
         before = "event: error\ndata: ";
         break;
@@ -159,7 +165,7 @@ enum corral_err dialect_error_event(const struct route *route, unsigned status, 
     }
     enum corral_err err = buf_append_str(out, before);
     if (err == CE_OK) {
-        err = dialect_error_body(route->dialect, status, code, message, request_id, out);
+        err = dialect_error_body(route->dialect, error, message, request_id, out);
     }
     return err == CE_OK ? buf_append_str(out, after) : err;
 }

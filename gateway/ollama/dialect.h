@@ -15,16 +15,21 @@
 /** The dialect for a request without a route: what its path begins with. */
 enum dialect dialect_of_path(struct slice path);
 
+/** An error; texts are static. */
+struct dialect_error {
+    unsigned status;  /* of HTTP; OpenAI's and Anthropic's types follow from it */
+    const char *code; /* OpenAI's `code`; NULL: the usual one of the status, or null */
+    const char *type; /* OpenAI's `type`; NULL: the usual one of the status */
+};
+
 /**
  * Append an error body.
  *
- * @param status      HTTP status; OpenAI's and Anthropic's types follow from it.
- * @param code        OpenAI's `code`, static text; NULL: the usual one of the status, or null.
  * @param message     a sentence for a person; escaped here.
  * @param request_id  used by Anthropic's shape only.
  * @return CE_OK or the buffer's error; the buffer may then hold a part.
  */
-MUST_USE enum corral_err dialect_error_body(enum dialect dialect, unsigned status, const char *code,
+MUST_USE enum corral_err dialect_error_body(enum dialect dialect, const struct dialect_error *error,
                                             struct slice message, struct slice request_id,
                                             struct buf *out);
 
@@ -32,9 +37,10 @@ MUST_USE enum corral_err dialect_error_body(enum dialect dialect, unsigned statu
  * Append an error event for a stream that has begun, after which the caller cuts it. NDJSON: a
  * line; SSE: an event. Begin it between two events.
  */
-MUST_USE enum corral_err dialect_error_event(const struct route *route, unsigned status,
-                                             const char *code, struct slice message,
-                                             struct slice request_id, struct buf *out);
+MUST_USE enum corral_err dialect_error_event(const struct route *route,
+                                             const struct dialect_error *error,
+                                             struct slice message, struct slice request_id,
+                                             struct buf *out);
 
 /** "application/x-ndjson", "text/event-stream", or "application/json" when not streaming. */
 const char *dialect_content_type(const struct route *route, bool streaming);

@@ -161,8 +161,3 @@ enum corral_err ending_write(const struct stream *s, const struct ending *e, str
     }
     return write_native(s, e, out);
 }
-
-bool ending_possible(const struct stream *s)
-{
-    return s->framed && !s->complete && (s->strips ? !s->passing : !s->inside);
-}

@@ -26,7 +26,4 @@ struct ending {
 MUST_USE enum corral_err ending_write(const struct stream *s, const struct ending *e,
                                       struct buf *out);
 
-/** Whether the client has only whole events so far: the moment an ending may be written. */
-bool ending_possible(const struct stream *s);
-
 #endif

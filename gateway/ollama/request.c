@@ -112,7 +112,8 @@ static enum corral_err read_stream(const struct request_parts *p, const struct r
     if (p->has[FIELD_STREAM_OPTIONS] &&
         scan_find(p->body, &p->at[FIELD_STREAM_OPTIONS], SLICE_LITERAL("include_usage"), &usage)) {
         if (usage.kind != SCAN_TRUE && usage.kind != SCAN_FALSE && usage.kind != SCAN_NULL) {
-            return fail(info, FIELD_STREAM_OPTIONS, CE_JSON_TYPE);
+            info->field = "stream_options.include_usage";
+            return CE_JSON_TYPE;
         }
         info->client_asked_usage = usage.kind == SCAN_TRUE;
     }
@@ -148,7 +149,7 @@ static enum corral_err read_output(struct request_parts *p, struct request_info 
         scan_find(p->body, &p->at[FIELD_OPTIONS], SLICE_LITERAL("num_predict"), &v) &&
         v.kind != SCAN_NULL) {
         if (v.kind != SCAN_NUMBER) {
-            info->field = "num_predict";
+            info->field = "options.num_predict";
             return CE_JSON_TYPE;
         }
         info->output_asked = smaller_limit(scan_integer(p->body, &v), -1);

@@ -22,10 +22,16 @@ static uint8_t role_if(bool condition, enum part_role role)
     return condition ? (uint8_t)role : PART_NONE;
 }
 
-static uint8_t begin_image(struct request_parts *p, bool is_url)
+static uint8_t begin_base64(struct request_parts *p, const char *field)
 {
-    p->image = (struct part_image){.state = is_url ? IMAGE_URL_SCHEME : IMAGE_BASE64};
-    return is_url ? PART_URL : PART_BASE64;
+    p->image = (struct part_image){.state = IMAGE_BASE64, .field = field};
+    return PART_BASE64;
+}
+
+static uint8_t begin_url(struct request_parts *p)
+{
+    p->image = (struct part_image){.state = IMAGE_URL_SCHEME, .field = "image_url"};
+    return PART_URL;
 }
 
 static enum corral_err begin_message(struct request_parts *p, const struct request_rules *rules,
@@ -64,7 +70,7 @@ static uint8_t begin_part_member(struct request_parts *p, uint8_t around,
                                  const struct scan_value *v)
 {
     if (scan_key_is(v, SLICE_LITERAL("image_url"))) {
-        return v->kind == SCAN_STRING ? begin_image(p, true)
+        return v->kind == SCAN_STRING ? begin_url(p)
                                       : role_if(v->kind == SCAN_OBJECT, PART_IMAGE_URL);
     }
     if (v->kind == SCAN_OBJECT && scan_key_is(v, SLICE_LITERAL("source"))) {
@@ -108,7 +114,7 @@ enum corral_err measure_begin(struct request_parts *p, const struct request_rule
     case PART_MESSAGE:
         return begin_message_member(p, v, info, out_role);
     case PART_IMAGES:
-        *out_role = is_string ? begin_image(p, false) : 0;
+        *out_role = is_string ? begin_base64(p, "images") : 0;
         return is_string ? CE_OK : fail(info, "images", CE_JSON_TYPE);
     case PART_CONTENT:
         *out_role = role_if(v->kind == SCAN_OBJECT, PART_PART);
@@ -121,10 +127,11 @@ enum corral_err measure_begin(struct request_parts *p, const struct request_rule
         *out_role = begin_part_member(p, around, v);
         return CE_OK;
     case PART_IMAGE_URL:
-        *out_role = is_string && scan_key_is(v, SLICE_LITERAL("url")) ? begin_image(p, true) : 0;
+        *out_role = is_string && scan_key_is(v, SLICE_LITERAL("url")) ? begin_url(p) : 0;
         return CE_OK;
     case PART_SOURCE:
-        *out_role = is_string && scan_key_is(v, SLICE_LITERAL("data")) ? begin_image(p, false) : 0;
+        *out_role =
+            is_string && scan_key_is(v, SLICE_LITERAL("data")) ? begin_base64(p, "source.data") : 0;
         return CE_OK;
     default:
         return CE_OK;
@@ -210,9 +217,9 @@ enum corral_err measure_text(struct request_parts *p, const struct request_rules
     image->text_len += piece.len;
     count_base64(image, piece);
     if (image->broken) {
-        return fail(info, "images", CE_JSON_TYPE);
+        return fail(info, image->field, CE_JSON_TYPE);
     }
-    return is_too_large(image, rules, info) ? fail(info, "images", CE_IMAGE_TOO_LARGE) : CE_OK;
+    return is_too_large(image, rules, info) ? fail(info, image->field, CE_IMAGE_TOO_LARGE) : CE_OK;
 }
 
 enum corral_err measure_image_end(struct request_parts *p, const struct request_rules *rules,
@@ -224,10 +231,10 @@ enum corral_err measure_image_end(struct request_parts *p, const struct request_
         return CE_OK;
     }
     if (image->letters == 0 || (image->letters + image->padding) % 4 != 0) {
-        return fail(info, "images", CE_JSON_TYPE);
+        return fail(info, image->field, CE_JSON_TYPE);
     }
     info->images++;
     info->images_bytes += decoded_size(image);
     p->image_text += image->text_len;
-    return info->images > rules->images_max ? fail(info, "images", CE_IMAGE_TOO_LARGE) : CE_OK;
+    return info->images > rules->images_max ? fail(info, image->field, CE_IMAGE_TOO_LARGE) : CE_OK;
 }

@@ -7,6 +7,8 @@
  */
 #include "ollama/request_parts.h"
 
+#include <stdio.h>
+
 enum {
     IS_STRING = 1u << SCAN_STRING,
     IS_BOOL = 1u << SCAN_TRUE | 1u << SCAN_FALSE,
@@ -171,7 +173,8 @@ enum corral_err parts_begin_member(struct request_parts *p, const struct scan_va
     enum field f = field_of(v);
 
     if (is_private(v)) {
-        *out_field = "_debug";
+        snprintf(p->refused, sizeof(p->refused), "%.*s", SLICE_ARG(v->key));
+        *out_field = p->refused;
         return CE_FIELD_REFUSED;
     }
     uint32_t note = take_down(p->notes, &p->members, v, f != FIELD_COUNT);

@@ -66,6 +66,7 @@ struct part_list {
 /** An image that goes by. */
 struct part_image {
     enum { IMAGE_BASE64, IMAGE_URL_SCHEME, IMAGE_URL_MEDIA, IMAGE_URL_OTHER } state;
+    const char *field; /* what the client calls it */
     size_t scheme_len; /* bytes of "data:" seen */
     size_t text_len;   /* bytes of base64 seen, as spelled */
     size_t letters;
@@ -89,6 +90,7 @@ struct request_parts {
     uint32_t note[FIELD_COUNT];
     struct scan_value root;
     struct scan_value at[FIELD_COUNT];
+    char refused[40]; /* name of a member that is refused, as much as fits */
 };
 
 const char *field_name(enum field f);

@@ -78,7 +78,9 @@ enum corral_err request_reader_feed(struct request_reader *r, struct slice body,
 {
     enum corral_err err = scan_check_feed(&r->check, body, whole);
 
-    if (err != CE_OK && err != CE_MORE) {
+    if (err == CE_JSON_TYPE && r->info.field == NULL) {
+        *out_field = "the body itself, which must be an object";
+    } else if (err != CE_OK && err != CE_MORE) {
         *out_field = r->info.field;
     }
     return err;

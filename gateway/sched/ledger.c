@@ -300,6 +300,7 @@ static void take_slot_back(struct ledger *l, struct ticket *k)
     r->draining -= k->draining;
     ledger_replica(l, k->replica)->in_flight--;
     t->running--;
+    ledger_forget_rows(ledger_model(l, k->model));
 }
 
 /* A tenant has one slot less: let the next ones in. */
@@ -456,40 +457,4 @@ void ledger_release(struct ledger *l, struct ticket_ref ref, uint32_t input_toke
         give_back(l, k);
     }
     ledger_unlock_and_notify(l);
-}
-
-void ledger_each_row(struct ledger *l, void (*each)(void *arg, const struct ledger_row_view *row),
-                     void *arg)
-{
-    pthread_mutex_lock(&l->lock);
-    for (uint32_t i = 0; i < l->model_count; i++) {
-        for (size_t n = 0; n < l->models[i].row_count; n++) {
-            const struct row *r = &l->models[i].rows[n];
-            const struct ledger_row_view view = {r->replica,
-                                                 i,
-                                                 r->present ? r->slots : 0,
-                                                 r->in_flight,
-                                                 r->draining,
-                                                 r->loaded,
-                                                 r->present &&
-                                                     ledger_replica(l, r->replica)->usable};
-
-            each(arg, &view);
-        }
-    }
-    pthread_mutex_unlock(&l->lock);
-}
-
-void ledger_each_tenant(struct ledger *l,
-                        void (*each)(void *arg, const struct ledger_tenant_view *tenant), void *arg)
-{
-    pthread_mutex_lock(&l->lock);
-    for (uint32_t i = 0; i < l->tenant_count; i++) {
-        const struct tenant *t = l->tenants[i];
-
-        if (t != NULL) {
-            each(arg, &(struct ledger_tenant_view){i, t->running, t->waiting, t->service});
-        }
-    }
-    pthread_mutex_unlock(&l->lock);
 }

@@ -27,6 +27,8 @@ struct model *ledger_model(struct ledger *l, uint32_t number);
 struct tenant *ledger_tenant(struct ledger *l, uint32_t number);
 struct replica *ledger_replica(struct ledger *l, uint32_t number);
 struct row *ledger_find_row(struct model *m, uint32_t replica);
+/** Take out the rows of which nothing is left: not listed, not waited for, nothing running. */
+void ledger_forget_rows(struct model *m);
 
 /** The row to use next, or NULL: none has room. */
 struct row *ledger_choose_row(struct ledger *l, struct model *m);

@@ -13,6 +13,19 @@ struct row *ledger_find_row(struct model *m, uint32_t replica)
     return NULL;
 }
 
+void ledger_forget_rows(struct model *m)
+{
+    for (size_t i = 0; i < m->row_count;) {
+        const struct row *r = &m->rows[i];
+
+        if (r->present || r->departed || r->in_flight > 0) {
+            i++;
+        } else {
+            m->rows[i] = m->rows[--m->row_count];
+        }
+    }
+}
+
 /* A row's replica is not there, but was a moment ago, and the row will do once it is back. */
 static bool is_lost(struct ledger *l, const struct row *r)
 {
@@ -122,6 +135,7 @@ static void give_up(struct ledger *l, struct model *m)
     for (size_t i = 0; i < m->row_count; i++) {
         m->rows[i].departed = false;
     }
+    ledger_forget_rows(m);
     ledger_strand(l, m, CE_NO_REPLICA);
 }
 
@@ -171,6 +185,9 @@ static void replace_rows(struct ledger *l, uint32_t replica, enum ledger_replica
         r->present = true;
         r->slots = rows[i].slots;
         r->loaded = rows[i].loaded;
+    }
+    for (size_t i = 0; i < l->model_count; i++) {
+        ledger_forget_rows(&l->models[i]);
     }
 }
 

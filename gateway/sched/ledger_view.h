@@ -1,7 +1,7 @@
 /**
  * What the ledger holds at the moment: for the scrape and for tests.
  *
- * Both call `each` under the ledger's mutex: it must be quick and not call the ledger.
+ * Both call `each` for a copy, without the ledger's mutex: it may take its time.
  */
 #ifndef CORRAL_SCHED_LEDGER_VIEW_H
 #define CORRAL_SCHED_LEDGER_VIEW_H
@@ -31,5 +31,9 @@ struct ledger_tenant_view {
 void ledger_each_tenant(struct ledger *l,
                         void (*each)(void *arg, const struct ledger_tenant_view *tenant),
                         void *arg);
+
+/** Whether anything is still said of a number: else another name may have it. */
+bool ledger_knows_replica(struct ledger *l, uint32_t replica);
+bool ledger_knows_model(struct ledger *l, uint32_t model);
 
 #endif

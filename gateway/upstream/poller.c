@@ -6,31 +6,7 @@
 #include "base/clock.h"
 #include "base/mem.h"
 #include "base/rand.h"
-#include "upstream/call.h"
-
-/* What a poll asks for, in this order when a replica was found, or found again. */
-enum question { ASK_TAGS, ASK_VERSION, ASK_PS, QUESTION_COUNT };
-static const char *const paths[QUESTION_COUNT] = {"tags", "version", "ps"};
-
-/* One address of one configured replica. */
-struct endpoint {
-    struct list of_poller; /* poller.endpoints */
-    struct poller *poller; /* borrowed */
-    uint32_t source;       /* index of the settings line */
-    struct replica state;  /* id, slots, address, host, usable, tags, ps */
-    struct deadline next_poll;
-    struct deadline timeout;
-    struct call *call; /* of the poll under way */
-    enum question asked;
-    unsigned status;
-    struct buf body;
-    uint64_t tags_at_ms;           /* last good /api/tags; 0: never */
-    bool version_due;              /* the models were told, the version was not asked for since */
-    uint64_t hash[QUESTION_COUNT]; /* of the last answer */
-    unsigned failures;
-    bool suspected; /* poll again as soon as the one under way is over */
-    bool seen;      /* during a reconfiguration */
-};
+#include "upstream/endpoint.h"
 
 struct source {
     struct replica_settings settings; /* host owned */
@@ -41,11 +17,8 @@ struct source {
 };
 
 struct poller {
-    struct worker *worker;
+    struct endpoint_watch watch; /* its pool is owned */
     struct replica_board *board;
-    struct intern *ids;
-    struct log_source *log;
-    struct pool *pool;
     struct resolver *resolver; /* owned; started with the first name */
     uint32_t resolve_mail;
     struct poller_hooks hooks;
@@ -54,8 +27,6 @@ struct poller {
     size_t source_count;
     uint64_t had_some_ms; /* when there last was an endpoint, or when this began */
 };
-
-static void start_poll(struct endpoint *e, enum call_origin origin);
 
 static void publish(struct poller *p)
 {
@@ -68,7 +39,7 @@ static void publish(struct poller *p)
     size_t i = 0;
 
     if (count > 0) {
-        p->had_some_ms = p->worker->now_ms;
+        p->had_some_ms = p->watch.worker->now_ms;
     }
     v->empty_since_ms = p->had_some_ms;
 
@@ -84,240 +55,12 @@ static void publish(struct poller *p)
     replica_board_publish(p->board, v);
 }
 
-static void announce(struct endpoint *e)
+static void on_endpoint_change(struct endpoint *e)
 {
-    publish(e->poller);
-    e->poller->hooks.on_change(e->poller->hooks.arg, &e->state, false);
-}
+    struct poller *p = e->watch->owner;
 
-/* `detail`: what TLS says; may be NULL. */
-static void log_replica(struct endpoint *e, enum log_level level, const char *event,
-                        const char *reason, const char *detail)
-{
-    struct log_line line;
-
-    log_begin(&line, e->poller->log, level, event);
-    log_text(&line, "replica", intern_name(e->poller->ids, e->state.id));
-    if (reason != NULL) {
-        log_str(&line, "reason", reason);
-    }
-    if (detail != NULL) {
-        log_str(&line, "detail", detail);
-    }
-    log_end(&line);
-}
-
-static void schedule(struct endpoint *e, uint64_t delay_ms)
-{
-    deadline_set(&e->poller->worker->wheel, &e->next_poll, e->poller->worker->now_ms, delay_ms);
-}
-
-static void poll_over(struct endpoint *e)
-{
-    e->call = NULL;
-    deadline_cancel(&e->timeout);
-    buf_finish(&e->body);
-    schedule(e, e->suspected ? 0 : e->state.usable ? POLL_PS_MS : POLL_LOST_MS);
-    e->suspected = false;
-}
-
-/* What was loaded is not any more, if it was restarted: that is asked before it is usable again. */
-static void lose(struct endpoint *e)
-{
-    e->state.usable = false;
-    e->state.lost_ms = e->poller->worker->now_ms;
-    replica_catalog_unref(e->state.ps);
-    e->state.ps = NULL;
-    e->hash[ASK_PS] = 0;
-    e->hash[ASK_VERSION] = 0;
-    e->state.version.text[0] = '\0';
-    e->version_due = true;
-}
-
-static void poll_failed_for(struct endpoint *e, enum corral_err why, const char *detail)
-{
-    bool refused = why == CE_UPSTREAM_CONNECT || why == CE_UPSTREAM_TLS;
-    bool was_out = e->failures >= POLL_FAILURES_MAX;
-
-    e->failures = refused ? POLL_FAILURES_MAX : e->failures + 1;
-    if (e->failures >= POLL_FAILURES_MAX && e->state.usable) {
-        lose(e);
-        e->tags_at_ms = 0;
-        log_replica(e, LOG_WARN, "replica.down", err_reason(why), detail);
-        announce(e);
-    } else if (!was_out && e->failures >= POLL_FAILURES_MAX && e->tags_at_ms == 0) {
-        log_replica(e, LOG_WARN, "replica.unreachable", err_reason(why), detail);
-    }
-    poll_over(e);
-}
-
-static void poll_failed(struct endpoint *e, enum corral_err why)
-{
-    poll_failed_for(e, why, NULL);
-}
-
-static enum corral_err replace_catalog(struct endpoint *e, struct slice text)
-{
-    enum catalog_kind kind = e->asked == ASK_TAGS ? CATALOG_TAGS : CATALOG_PS;
-    struct replica_catalog **slot = e->asked == ASK_TAGS ? &e->state.tags : &e->state.ps;
-    struct catalog *fresh;
-    enum corral_err err = catalog_parse(kind, text, &fresh);
-
-    if (err == CE_OK) {
-        replica_catalog_unref(*slot);
-        *slot = replica_catalog_create(fresh);
-    }
-    return err;
-}
-
-static enum corral_err take_answer(struct endpoint *e, struct slice text)
-{
-    if (e->asked != ASK_VERSION) {
-        return replace_catalog(e, text);
-    }
-    if (version_parse(text, &e->state.version) != CE_OK) {
-        e->state.version.text[0] = '\0'; /* it serves all the same */
-    }
-    return CE_OK;
-}
-
-static void make_usable(struct endpoint *e)
-{
-    struct log_line line;
-
-    e->state.usable = true;
-    log_begin(&line, e->poller->log, LOG_INFO, "replica.up");
-    log_text(&line, "replica", intern_name(e->poller->ids, e->state.id));
-    log_str(&line, "version", e->state.version.text);
-    log_end(&line);
-}
-
-/* A good answer. Unchanged bytes publish nothing. */
-static void poll_answered(struct endpoint *e)
-{
-    struct slice text = buf_slice(&e->body);
-    uint64_t hash = hash_bytes(text);
-    bool changed = hash != e->hash[e->asked] || !e->state.usable;
-
-    if (changed && take_answer(e, text) != CE_OK) {
-        poll_failed(e, CE_UPSTREAM_NONSENSE);
-        return;
-    }
-    e->hash[e->asked] = hash;
-    e->failures = 0;
-    if (e->asked == ASK_TAGS) {
-        e->tags_at_ms = e->poller->worker->now_ms;
-    }
-    e->version_due = e->asked == ASK_TAGS || (e->version_due && e->asked != ASK_VERSION);
-    bool ready = e->state.tags != NULL && e->state.ps != NULL;
-
-    if (ready && !e->state.usable) {
-        make_usable(e);
-    }
-    if (changed && ready) {
-        announce(e);
-    }
-    bool more = !ready || e->version_due || (e->asked == ASK_TAGS && changed);
-
-    poll_over(e);
-    if (more) {
-        schedule(e, 0);
-    }
-}
-
-static void on_poll_head(struct call *c, const struct http_response_head *head)
-{
-    struct endpoint *e = call_owner(c);
-
-    e->status = head->status;
-}
-
-static void on_poll_body(struct call *c, struct slice bytes)
-{
-    struct endpoint *e = call_owner(c);
-
-    if (buf_append(&e->body, bytes) != CE_OK) {
-        call_drop(c);
-        poll_failed(e, CE_TOO_LARGE);
-    }
-}
-
-static void on_poll_end(struct call *c)
-{
-    struct endpoint *e = call_owner(c);
-
-    if (e->status == 200) {
-        poll_answered(e);
-    } else if (e->asked == ASK_VERSION) {
-        buf_clear(&e->body); /* something before the replica does not let it through */
-        poll_answered(e);
-    } else {
-        poll_failed(e, CE_UPSTREAM_NONSENSE);
-    }
-}
-
-/* A kept connection that has grown old says nothing about the replica: it is asked on another. */
-static void on_poll_fail(struct call *c, enum corral_err why)
-{
-    struct endpoint *e = call_owner(c);
-
-    if (call_staleness(c) == CALL_NOT_STALE) {
-        poll_failed_for(e, why, call_fault(c));
-        return;
-    }
-    deadline_cancel(&e->timeout);
-    buf_finish(&e->body);
-    start_poll(e, CALL_FRESH);
-}
-
-static const struct call_events poll_events = {
-    .on_head = on_poll_head,
-    .on_body = on_poll_body,
-    .on_end = on_poll_end,
-    .on_fail = on_poll_fail,
-};
-
-static void on_poll_timeout(struct deadline *d)
-{
-    struct endpoint *e = CONTAINER_OF(d, struct endpoint, timeout);
-
-    call_drop(e->call);
-    poll_failed(e, CE_UPSTREAM_FIRST_BYTE);
-}
-
-static void start_poll(struct endpoint *e, enum call_origin origin)
-{
-    uint64_t now_ms = e->poller->worker->now_ms;
-    struct buf head = buf_make(1024);
-
-    bool tags_due = e->tags_at_ms == 0 || now_ms - e->tags_at_ms >= POLL_TAGS_MS;
-
-    e->asked = tags_due ? ASK_TAGS : e->version_due ? ASK_VERSION : ASK_PS;
-    e->body = buf_make(CATALOG_BYTES_MAX);
-    e->call = call_start(e->poller->pool, &e->state, origin, &poll_events, e);
-    if (e->call == NULL) {
-        poll_failed(e, CE_UPSTREAM_CONNECT);
-        return;
-    }
-    deadline_set(&e->poller->worker->wheel, &e->timeout, now_ms, POLL_TIMEOUT_MS);
-    enum corral_err err =
-        buf_printf(&head, "GET /api/%s HTTP/1.1\r\nHost: %s\r\nAccept: application/json\r\n\r\n",
-                   paths[e->asked], e->state.host);
-    if (err == CE_OK) {
-        err = call_write(e->call, buf_slice(&head));
-    }
-    buf_finish(&head);
-    if (err != CE_OK) {
-        call_drop(e->call);
-        poll_failed(e, err);
-        return;
-    }
-    call_request_done(e->call);
-}
-
-static void on_next_poll(struct deadline *d)
-{
-    start_poll(CONTAINER_OF(d, struct endpoint, next_poll), CALL_KEPT);
+    publish(p);
+    p->hooks.on_change(p->hooks.arg, &e->state, false);
 }
 
 static struct endpoint *find_endpoint(struct poller *p, const struct net_address *a)
@@ -347,6 +90,19 @@ static void name_host(struct replica *r, const struct replica_settings *s)
     }
 }
 
+/* Whether no replica of now has the number, and nobody remembers the one that had it. */
+static bool is_free_number(void *arg, uint32_t id)
+{
+    const struct poller *p = arg;
+
+    for (const struct list *at = p->endpoints.next; at != &p->endpoints; at = at->next) {
+        if (CONTAINER_OF(at, const struct endpoint, of_poller)->state.id == id) {
+            return false;
+        }
+    }
+    return !p->hooks.knows(p->hooks.arg, id);
+}
+
 static void add_endpoint(struct poller *p, uint32_t source, const struct net_address *a)
 {
     const struct replica_settings *s = &p->sources[source].settings;
@@ -354,16 +110,20 @@ static void add_endpoint(struct poller *p, uint32_t source, const struct net_add
     char label[NET_ADDRESS_TEXT_BYTES];
 
     if (e == NULL) {
-        e = xcalloc(1, sizeof(*e));
-        e->poller = p;
-        e->state.address = *a;
-        e->state.lost_ms = p->worker->now_ms;
         net_address_format(a, label);
-        e->state.id = intern_add(p->ids, slice_str(label));
-        deadline_init(&e->next_poll, on_next_poll);
-        deadline_init(&e->timeout, on_poll_timeout);
+        uint32_t id = intern_add_or_reuse(p->watch.ids, slice_str(label), is_free_number, p);
+
+        if (id == INTERN_OTHER) { /* two with one number would take each other's slots */
+            log_event(p->watch.log, LOG_ERROR, "replica.too_many", "replica", label);
+            return;
+        }
+        e = xcalloc(1, sizeof(*e));
+        e->state.id = id;
+        e->watch = &p->watch;
+        e->state.address = *a;
+        e->state.lost_ms = p->watch.worker->now_ms;
         list_push_back(&p->endpoints, &e->of_poller);
-        schedule(e, 0);
+        endpoint_start(e);
     }
     bool changed = (e->state.slots != s->slots || e->state.tls != s->client) && e->state.usable;
     struct tls_client *old = e->state.tls;
@@ -375,21 +135,18 @@ static void add_endpoint(struct poller *p, uint32_t source, const struct net_add
     e->state.slots = s->slots;
     name_host(&e->state, s);
     if (changed) {
-        announce(e);
+        on_endpoint_change(e);
     }
 }
 
 static void remove_endpoint(struct endpoint *e)
 {
-    struct poller *p = e->poller;
+    struct poller *p = e->watch->owner;
 
     list_unlink(&e->of_poller);
-    deadline_cancel(&e->next_poll);
-    deadline_cancel(&e->timeout);
-    call_drop(e->call);
+    endpoint_stop(e);
     e->state.usable = false;
     p->hooks.on_change(p->hooks.arg, &e->state, true);
-    buf_finish(&e->body);
     replica_catalog_unref(e->state.tags);
     replica_catalog_unref(e->state.ps);
     tls_client_unref(e->state.tls);
@@ -421,10 +178,10 @@ static void ask_resolver(struct source *s)
     struct poller *p = s->poller;
 
     if (p->resolver == NULL) {
-        p->resolver = resolver_create(p->worker, p->resolve_mail);
+        p->resolver = resolver_create(p->watch.worker, p->resolve_mail);
     }
     resolver_ask(p->resolver, s->index, s->settings.host, s->settings.port);
-    deadline_set(&p->worker->wheel, &s->resolve, p->worker->now_ms, POLL_RESOLVE_MS);
+    deadline_set(&p->watch.worker->wheel, &s->resolve, p->watch.worker->now_ms, POLL_RESOLVE_MS);
 }
 
 static void on_resolve_due(struct deadline *d)
@@ -442,10 +199,10 @@ void poller_on_resolved(struct poller *p, uint32_t question)
     size_t count = resolver_take(p->resolver, question, found);
 
     if (count == 0) {
-        log_event(p->log, LOG_WARN, "replica.name_unresolved", "host",
+        log_event(p->watch.log, LOG_WARN, "replica.name_unresolved", "host",
                   p->sources[question].settings.host);
-        deadline_set(&p->worker->wheel, &p->sources[question].resolve, p->worker->now_ms,
-                     POLL_PS_MS * 2);
+        deadline_set(&p->watch.worker->wheel, &p->sources[question].resolve,
+                     p->watch.worker->now_ms, POLL_PS_MS * 2);
         return; /* the last good set stays */
     }
     clear_seen(p);
@@ -494,11 +251,14 @@ static void keep_resolved(struct poller *p, uint32_t index, const struct source 
     }
 }
 
-void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count)
+void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count,
+                      uint64_t connect_ms)
 {
     struct source *old = p->sources;
     size_t old_count = p->source_count;
 
+    pool_set_times(p->watch.pool,
+                   (struct pool_times){.connect_ms = connect_ms, .idle_ms = POLL_IDLE_MS});
     clear_seen(p);
     p->sources = xcalloc(count == 0 ? 1 : count, sizeof(*p->sources));
     p->source_count = count;
@@ -525,21 +285,6 @@ void poller_configure(struct poller *p, const struct replica_settings *settings,
     remove_unseen(p, 0, true);
 }
 
-static void suspect_endpoint(struct endpoint *e, bool unreachable)
-{
-    if (unreachable && e->state.usable) {
-        lose(e);
-        log_replica(e, LOG_WARN, "replica.down", err_reason(CE_UPSTREAM_CONNECT), NULL);
-        announce(e);
-    }
-    if (e->call != NULL) {
-        e->suspected = true;
-        return;
-    }
-    e->tags_at_ms = 0;
-    schedule(e, 0);
-}
-
 void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable)
 {
     LIST_EACH(at, next, &p->endpoints)
@@ -547,7 +292,7 @@ void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable)
         struct endpoint *e = CONTAINER_OF(at, struct endpoint, of_poller);
 
         if (e->state.id == replica_id) {
-            suspect_endpoint(e, unreachable);
+            endpoint_suspect(e, unreachable);
         }
     }
 }
@@ -567,17 +312,20 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
                              struct intern *ids, struct log_source *log, uint32_t resolve_mail,
                              const struct poller_hooks *hooks)
 {
-    const struct pool_times times = {.connect_ms = 2000, .idle_ms = 60 * 1000};
     struct poller *p = xcalloc(1, sizeof(*p));
 
-    p->worker = main_worker;
+    p->watch = (struct endpoint_watch){
+        .worker = main_worker,
+        .ids = ids,
+        .log = log,
+        .pool = pool_create(main_worker, (struct pool_times){.idle_ms = POLL_IDLE_MS}),
+        .owner = p,
+        .on_change = on_endpoint_change,
+    };
     p->board = board;
-    p->ids = ids;
-    p->log = log;
     p->resolve_mail = resolve_mail;
     p->hooks = *hooks;
     p->had_some_ms = clock_mono_ms();
-    p->pool = pool_create(main_worker, times);
     list_init(&p->endpoints);
     return p;
 }
@@ -593,6 +341,6 @@ void poller_destroy(struct poller *p)
     }
     drop_sources(p->sources, p->source_count);
     resolver_destroy(p->resolver);
-    pool_destroy(p->pool);
+    pool_destroy(p->watch.pool);
     free(p);
 }

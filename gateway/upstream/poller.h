@@ -22,6 +22,7 @@ enum {
     POLL_TAGS_MS = 10 * 1000,
     POLL_RESOLVE_MS = 30 * 1000,
     POLL_TIMEOUT_MS = 5000,
+    POLL_IDLE_MS = 60 * 1000, /* of the polls' own connections */
     POLL_FAILURES_MAX = 3,
 };
 
@@ -30,6 +31,8 @@ struct poller;
 struct poller_hooks {
     /** A replica's state changed. `gone`: it is no longer configured. */
     void (*on_change)(void *arg, const struct replica *replica, bool gone);
+    /** Whether something is still said of a replica that is gone: its number is not given again. */
+    bool (*knows)(void *arg, uint32_t replica_id);
     void *arg;
 };
 
@@ -39,8 +42,13 @@ struct poller *poller_create(struct worker *main_worker, struct replica_board *b
                              const struct poller_hooks *hooks);
 void poller_destroy(struct poller *p);
 
-/** Set or replace the configured replicas; those that stay keep their state. Copies. */
-void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count);
+/**
+ * Set or replace the configured replicas; those that stay keep their state. Copies.
+ *
+ * @param connect_ms  how long a poll may take to connect; the whole poll has POLL_TIMEOUT_MS.
+ */
+void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count,
+                      uint64_t connect_ms);
 
 /** Traffic saw that replica fail: ask it now. `unreachable`: nothing goes there until it answers.
  */

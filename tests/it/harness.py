@@ -203,7 +203,7 @@ class KeyFile:
             self.keys[tenant] = re.fullmatch(r"(ck_[A-Za-z0-9_-]{43})\n", done.stdout).group(1)
 
     def only(self, tenants):
-        """A file with the keys of these tenants; a key of an unknown one would be refused."""
+        """A file with the keys of these tenants; a key of an unknown one would be skipped, with a warning."""
         path = self.folder / "-".join(sorted(tenants))
         head, *lines = (self.folder / "all").read_text().splitlines(keepends=True)
         kept = [line for line in lines if json.loads(line)["tenant"] in tenants]

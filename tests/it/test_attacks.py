@@ -421,6 +421,8 @@ def test_every_rule_that_is_taken_out_stands_in_the_source():
     lost = [(name, file) for name, file, text, *_ in rules
             if (ROOT / "gateway" / file).read_text().count(text) != 1]
     assert len(rules) > 150 and lost == []
+    rows = re.findall(r"^\| (.+?) \| `(.+?)` \| \d+ \| \d+ \|$", (ROOT / "docs/RULES.md").read_text(), re.M)
+    assert rows == [(name, file) for name, file, *_ in rules], "docs/RULES.md: tests/mutants/run --write WORD writes rows"
 
 
 def test_every_number_is_a_case_or_has_a_reason():

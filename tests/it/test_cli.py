@@ -14,6 +14,7 @@ import pytest
 import configs
 import h1
 from harness import SANITIZER, chat, wait_for
+from test_dev import HOSTS
 
 KEY = re.compile(r"ck_[A-Za-z0-9_-]{43}")
 COMMANDS = [["serve"], ["check"], ["key"], ["key", "create"], ["key", "list"], ["key", "revoke"],
@@ -111,8 +112,14 @@ def test_the_outermost_command():
     for word in ("--help", "-h", "help"):
         done = run(word)
         assert done.returncode == 0 and "corral serve" in done.stdout
-    done = run("version")
-    assert done.returncode == 0 and re.match(r"corral \d+\.\d+", done.stdout)
+    for word in ("version", "--version", "-V"):
+        done = run(word)
+        assert done.returncode == 0 and re.match(r"corral \d+\.\d+", done.stdout)
+    for words in (["key"], ["key", "create"], ["token", "mint"], ["check"], ["serve"], ["version"]):
+        assert run("help", *words).stdout == run(*words, "--help").stdout != run("help").stdout
+    for words in (["key"], ["token"]):
+        assert run(*words, "help").stdout == run(*words, "--help").stdout
+    assert run("help", "fly").returncode == 2 and run("--version", "x").returncode == 2
     reference = run("reference").stdout
     for key in ("listeners", "max_waiting", "cancel_grace_ms", "num_ctx_max"):
         assert "`%s`" % key in reference or key in reference
@@ -135,7 +142,7 @@ def test_a_key_lives_and_ends(stable, tmp_path):
     wait_for(lambda: corral.ask(h1.get("/api/tags", key)).status == 401, 6, "the revocation")
 
 
-@pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256"])
+@pytest.mark.parametrize("algorithm", ["HS256", "RS256", "ES256", "EdDSA"])
 def test_a_minted_token_is_taken(stable, tmp_path, algorithm):
     prefix = tmp_path / "k"
     assert run("keygen", "--algorithm", algorithm, "--out", prefix).returncode == 0
@@ -165,6 +172,14 @@ def test_a_minted_token_is_taken(stable, tmp_path, algorithm):
 
 
 # ---- first start ----
+
+
+@pytest.mark.parametrize("text,found", HOSTS)
+def test_ollama_host_is_read_as_ollama_reads_it(tmp_path, text, found):
+    """What a first start says before it looks at its keys, which here stop it."""
+    (tmp_path / "api-keys").write_text("no keys")
+    done = run("serve", env=dict(os.environ, STATE_DIRECTORY=str(tmp_path), OLLAMA_HOST=text))
+    assert done.returncode == 1 and "Ollama at %s. " % found in done.stderr, done.stderr
 
 
 def taken(port):

@@ -21,7 +21,10 @@ HOSTS = [("", "http://127.0.0.1:11434"), ("0.0.0.0", "http://127.0.0.1:11434"),
          ("[::]:8000", "http://[::1]:8000"), ("[::1]", "http://[::1]:11434"), ("::1", "http://[::1]:11434"),
          ("models.test", "http://models.test:11434"), ("models.test:9", "http://models.test:9"),
          ("models.test:9/path", "http://models.test:9"), ("models.test:99999", "http://models.test:11434"),
-         (" \"10.0.0.1\" ", "http://10.0.0.1:11434"), ("http://models.test:x/", "http://models.test:80")]
+         (" \"10.0.0.1\" ", "http://10.0.0.1:11434"), ("http://models.test:x/", "http://models.test:80"),
+         ("localhost", "http://127.0.0.1:11434"), ("localhost:8000", "http://127.0.0.1:8000"),
+         ("https://localhost", "https://127.0.0.1:443"), ("http://models.test", "http://models.test:80"),
+         ("https://models.test:8443/ollama/", "https://models.test:8443"), ("[fd00::7]:9", "http://[fd00::7]:9")]
 
 
 @pytest.mark.parametrize("text,found", HOSTS)

@@ -175,6 +175,7 @@ def test_admin_routes_are_closed(shared, method, path):
 
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions", "/v1/messages"])
 def test_permission_comes_before_existence(shared, path):
+    """What the tenant's `models` do not cover is forbidden, whether it is there or not."""
     corral, _ = shared
     key = corral.key("chatonly")
     for model, status, reason in (("other", 403, "model_forbidden"),

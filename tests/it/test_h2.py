@@ -1033,6 +1033,16 @@ def test_answers_that_wait_have_a_budget(stable):
     wait_for(lambda: corral.metrics().sum("corral_answer_bytes") == 0, 5, "the budget given back")
 
 
+def test_answers_of_all_tenants_that_wait_have_a_budget(stable):
+    """A mebibyte is 32 of them, whoever they are for; tenants may have as much each."""
+    sim = stable.sim("--tokens-per-s", "0", "--slots", "100").warm()
+    corral = stable.corral(sim, slots=100, limits={"answer_memory_bytes": 1 << 20, "tenant_answer_memory_bytes": 1 << 20})
+    with wired(corral, window=0) as c:
+        streams = [c.post("/api/chat", chat(tokens=1000), corral.key(t)) for t in ("acme", "beta") for _ in range(20)]
+        assert c.until(lambda: sum(c.stream(s).over for s in streams) == 8, 10), "eight of forty are over the budget"
+        assert corral.metrics().sum("corral_answer_bytes") == 1 << 20
+
+
 def test_a_refused_head_has_no_body(shared):
     corral, _ = shared
     with wired(corral) as c:

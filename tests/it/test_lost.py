@@ -6,7 +6,7 @@ import time
 import pytest
 
 import h1
-from harness import chat, in_the_background, together, wait_for
+from harness import chat, free_port, in_the_background, together, wait_for
 
 
 def is_ready(corral):
@@ -209,3 +209,22 @@ def test_two_replicas_and_the_other_one_serves(stable):
     assert [a.status for a in answers] == [200] * 20
     assert time.monotonic() - began < 3
     corral.wait_idle()
+
+
+def test_five_thousand_replicas_one_after_the_other(stable):
+    """Pods come and go for months: each has a name and a number of its own, however many there were before."""
+    sim = stable.sim("--tokens-per-s", "0").warm()
+    corral = stable.corral(sim, queue={"replica_grace_s": 0}, sandbox={"mode": "off"})  # which allows no new ports
+    port = free_port()  # nobody listens there
+    for turn in range(6):
+        config = {**corral.config, "replicas": [{"url": "http://127.%d.%d.%d:%d" % (1 + turn, i // 250, 1 + i % 250, port)}
+                                                for i in range(900)]}
+        corral.reload(config)
+    others = [stable.sim("--tokens-per-s", "0").warm() for _ in range(2)]
+    corral.reload({**corral.config, "replicas": [{"url": s.url} for s in others]})
+    wait_for(lambda: {labels["replica"] for name, labels, _ in corral.metrics().series
+                      if name == "corral_slots"} == {s.replica for s in others}, 10, "the rows of those that are there")
+    answers = together(2, lambda _: corral.post("/api/chat", chat(tokens=20)))
+    assert [a.status for a in answers] == [200, 200]
+    assert {corral.access(a.field("X-Request-Id"))["replica"] for a in answers} <= {s.replica for s in others}
+    assert not corral.logged("replica.too_many")

@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import threading
@@ -157,6 +158,32 @@ def test_what_changes_during_a_reload_is_seen_after_it(stable, make_config, tmp_
     fresh.chmod(0o600)
     fresh.rename(keys)
     wait_for(lambda: corral.post("/api/chat", chat(), "beta").status == 401, 15, "the key's end")
+    assert corral.post("/api/chat", chat()).status == 200
+
+
+def test_what_changes_during_the_start_is_seen_after_it(stable, make_config, tmp_path, monkeypatch):
+    """Between reading a key file and looking at its state: here the ports take their time to be bound."""
+    strace = shutil.which("strace")
+    if strace is None:
+        pytest.skip("no strace")
+    slow = tmp_path / "slow-corral"
+    slow.write_text("#!/bin/sh\nexec %s -D -f -o /dev/null -e trace=bind -e inject=bind:delay_enter=700000 %s \"$@\"\n" % (
+        strace, program("CORRAL_PLAIN")))
+    slow.chmod(0o755)
+    config = make_config([stable.sim("--tokens-per-s", "0").warm()])
+    keys = tmp_path / "keys"
+    head, *lines = pathlib.Path(config["api_keys_file"]).read_text().splitlines(keepends=True)
+    keys.write_text(head + "".join(lines))
+    monkeypatch.setenv("CORRAL", str(slow))
+    corral = stable.serve({**config, "api_keys_file": str(keys), "sandbox": {"mode": "off"}}, wait=False)
+    monkeypatch.undo()
+    time.sleep(0.6)  # it has read them, and waits in bind
+    assert not corral.logged("start")
+    fresh = tmp_path / "fresh"
+    fresh.write_text(head + "".join(line for line in lines if '"beta"' not in line))
+    fresh.rename(keys)
+    corral.wait_ready()
+    wait_for(lambda: corral.post("/api/chat", chat(), "beta").status == 401, 8, "the key's end")
     assert corral.post("/api/chat", chat()).status == 200
 
 

@@ -139,15 +139,19 @@ def test_s201_a_ticket_is_for_the_name_it_was_given_for(served, hosts, version, 
 def test_s204_ticket_keys_rotate_and_are_each_context_s_own(stable, hosts, make_config):
     version, text = ssl.TLSVersion.TLSv1_3, "TLSv1.3"
     sim = stable.sim("--tokens-per-s", "0").warm()
-    config = tls_config(make_config, [sim], [hosts.a], tls={"ticket_rotation_s": 1})
-    one, two = stable.serve(config), stable.serve(tls_config(make_config, [sim], [hosts.a]))
+    # Both are made first: that writes the file of keys again, and a watched file's reload is a new context as well.
+    configs = [tls_config(make_config, [sim], [hosts.a], tls={"ticket_rotation_s": rotation}) for rotation in (1, 1000)]
+    one, two = (stable.serve(config) for config in configs)
     made = context(hosts, version)
-    session = session_of(one, made, "a.test", text)
+    def sessions(of, count):  # a session of TLS 1.3 is used once
+        return [session_of(of, made, "a.test", text) for _ in range(count)]
+    of_one, of_two = sessions(one, 3), sessions(two, 1)
     began = time.monotonic()
-    assert resume(one, made, "a.test", session)[0]
-    assert not resume(two, made, "a.test", session)[0]
+    assert resume(one, made, "a.test", of_one[0])[0]
+    assert not resume(two, made, "a.test", of_one[1])[0]
     wait_for(lambda: time.monotonic() - began > 2.2, 6, "two rotations")
-    assert not resume(one, made, "a.test", session)[0]
+    assert not resume(one, made, "a.test", of_one[2])[0]
+    assert resume(two, made, "a.test", of_two[0])[0], "which does not rotate so soon"
     # A reload makes a new context: what was issued before is worth nothing.
     session = session_of(two, made, "a.test", text)
     assert resume(two, made, "a.test", session)[0]

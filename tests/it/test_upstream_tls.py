@@ -194,6 +194,21 @@ def test_s216_a_replica_that_turns_bad_is_a_502(stable, sim, relay, herd, make_c
     wait_for(lambda: corral.post("/api/chat", chat()).status == 200, 8, "a good certificate")
 
 
+def test_a_slow_handshake_may_take_connect_ms(stable, sim, herd, make_config):
+    """Polls wait as long as requests do: a replica that takes longer than the default is usable where it says so."""
+    class Slow(ssl.SSLContext):
+        def wrap_socket(self, *args, **kwargs):
+            time.sleep(2.6)
+            return super().wrap_socket(*args, **kwargs)
+    made = Slow(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(*herd.good.pair)
+    slow = Relay(sim.address, tls=made)
+    corral = stable.serve(config_of(make_config, herd, slow, timeouts={"connect_ms": 4500}), wait=False)
+    corral.wait_ready()
+    assert corral.post("/api/chat", chat()).status == 200
+    slow.close()
+
+
 def test_files_are_read_again(stable, sim, relay, herd, make_config, tmp_path):
     """Another authority, and another certificate of ours, without a restart."""
     files = {name: tmp_path / name for name in ("ca", "chain", "key")}

@@ -8,6 +8,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/decimal.h"
+#include "base/intern.h"
 #include "base/lane.h"
 #include "base/list.h"
 #include "base/pages.h"
@@ -107,12 +108,6 @@ START_TEST(base64url_has_one_spelling)
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         ck_assert_int_eq(base64url_decode(slice_str(bad[i]), bytes, &len), CE_NOT_A_NUMBER);
     }
-    ck_assert(base64_check(slice_str("QUJD"), &len));
-    ck_assert_uint_eq(len, 3);
-    ck_assert(base64_check(slice_str("QQ=="), &len));
-    ck_assert_uint_eq(len, 1);
-    ck_assert(!base64_check(slice_str("QQ="), &len));
-    ck_assert(!base64_check(slice_str("Q\nQ="), &len));
 }
 END_TEST
 
@@ -397,6 +392,52 @@ START_TEST(a_stamp_is_right_on_every_day)
 }
 END_TEST
 
+static bool is_even(void *arg, uint32_t id)
+{
+    return id % 2 == 0;
+}
+
+static bool is_none(void *arg, uint32_t id)
+{
+    return false;
+}
+
+/* Names of one number after the other; those that stay keep theirs, wherever they hash to. */
+START_TEST(numbers_are_given_again)
+{
+    enum { ROOM = 300 };
+    struct intern *t = intern_create(ROOM);
+    char name[16];
+
+    for (uint32_t i = 1; i <= ROOM; i++) {
+        snprintf(name, sizeof(name), "n%u", i);
+        ck_assert_uint_eq(intern_add(t, slice_str(name)), i);
+    }
+    ck_assert_uint_eq(intern_add(t, SLICE_LITERAL("more")), INTERN_OTHER);
+    ck_assert_uint_eq(intern_add_or_reuse(t, SLICE_LITERAL("more"), is_none, NULL), INTERN_OTHER);
+    struct slice before = intern_name(t, 2);
+
+    for (unsigned i = 0; i < 5 * ROOM; i++) {
+        snprintf(name, sizeof(name), "m%u", i);
+        uint32_t id = intern_add_or_reuse(t, slice_str(name), is_even, NULL);
+
+        ck_assert(id != INTERN_OTHER && id % 2 == 0);
+        ck_assert(slice_eq_str(intern_name(t, id), name));
+        ck_assert_uint_eq(intern_add_or_reuse(t, slice_str(name), is_even, NULL), id);
+        if (i == 0) {
+            ck_assert(slice_eq_str(before, "n2")); /* whoever reads it still may */
+        }
+        for (uint32_t n = 1; n <= ROOM; n += 2) {
+            snprintf(name, sizeof(name), "n%u", n);
+            ck_assert_uint_eq(intern_find(t, slice_str(name)), n);
+        }
+    }
+    ck_assert_uint_eq(intern_find(t, SLICE_LITERAL("n2")), INTERN_NONE);
+    ck_assert_uint_eq(intern_find(t, SLICE_LITERAL("m3")), INTERN_NONE);
+    intern_destroy(t);
+}
+END_TEST
+
 static Suite *base_suite(void)
 {
     Suite *suite = suite_create("base");
@@ -407,6 +448,7 @@ static Suite *base_suite(void)
     tcase_add_test(tc, numbers_are_digits_only);
     tcase_add_test(tc, buffers_stop_at_their_maximum);
     tcase_add_test(tc, json_text_is_escaped);
+    tcase_add_test(tc, numbers_are_given_again);
     tcase_add_test(tc, utf8_is_strict);
     tcase_add_test(tc, base64url_has_one_spelling);
     tcase_add_test(tc, arenas_give_zeroed_memory_of_any_size);

@@ -37,6 +37,8 @@ START_TEST(lines_are_json_and_escaped)
     log_begin(&line, s, LOG_INFO, "shown");
     log_text(&line, "path", slice_of("a\"b\r\n\x1b[0m\0\xff", 11));
     log_str(&line, "c1", "a\xc2\x9b[2J\xc3\xab");
+    /* Right-to-left override, line separator, zero-width space, a tag; an emoji stays. */
+    log_str(&line, "cf", "\xe2\x80\xae\xe2\x80\xa8\xe2\x80\x8b\xf3\xa0\x80\x81\xf0\x9f\x98\x80");
     log_u64(&line, "n", 7);
     log_seconds(&line, "t", 1500001);
     log_bool(&line, "b", true);
@@ -45,9 +47,10 @@ START_TEST(lines_are_json_and_escaped)
     read_log(text, sizeof(text));
     ck_assert_ptr_null(strstr(text, "hidden"));
     ck_assert_ptr_nonnull(strstr(
-        text,
-        "\"level\":\"info\",\"event\":\"shown\",\"path\":\"a\\u0022b\\u000d\\u000a\\u001b"
-        "[0m\\u0000\\ufffd\",\"c1\":\"a\\u009b[2J\xc3\xab\",\"n\":7,\"t\":1.500001,\"b\":true}\n"));
+        text, "\"level\":\"info\",\"event\":\"shown\",\"path\":\"a\\u0022b\\u000d\\u000a\\u001b"
+              "[0m\\u0000\\ufffd\",\"c1\":\"a\\u009b[2J\xc3\xab\","
+              "\"cf\":\"\\u202e\\u2028\\u200b\\udb40\\udc01\xf0\x9f\x98\x80\",\"n\":7,\"t\":1."
+              "500001,\"b\":true}\n"));
 }
 END_TEST
 

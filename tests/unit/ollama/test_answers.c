@@ -20,36 +20,44 @@ START_TEST(errors_have_the_callers_shape)
 {
     static const struct {
         enum dialect dialect;
-        unsigned status;
-        const char *code;
+        struct dialect_error error;
         const char *body;
     } cases[] = {
-        {DIALECT_NATIVE, 404, NULL, "{\"error\":\"no \\\"x\\\"\"}"},
-        {DIALECT_OPENAI, 400, NULL,
+        {DIALECT_NATIVE, {404, NULL}, "{\"error\":\"no \\\"x\\\"\"}"},
+        {DIALECT_OPENAI,
+         {400, NULL},
          "{\"error\":{\"message\":\"no \\\"x\\\"\",\"type\":\"invalid_request_error\","
          "\"param\":null,\"code\":null}}"},
-        {DIALECT_OPENAI, 401, NULL,
+        {DIALECT_OPENAI,
+         {401, NULL},
          "{\"error\":{\"message\":\"no \\\"x\\\"\",\"type\":\"invalid_request_error\","
          "\"param\":null,\"code\":\"invalid_api_key\"}}"},
-        {DIALECT_OPENAI, 404, NULL,
+        {DIALECT_OPENAI,
+         {404, NULL},
          "{\"error\":{\"message\":\"no \\\"x\\\"\",\"type\":\"not_found_error\",\"param\":null,"
          "\"code\":\"model_not_found\"}}"},
-        {DIALECT_OPENAI, 429, "insufficient_quota",
-         "{\"error\":{\"message\":\"no \\\"x\\\"\",\"type\":\"requests\",\"param\":null,"
+        {DIALECT_OPENAI,
+         {429, "insufficient_quota", "insufficient_quota"},
+         "{\"error\":{\"message\":\"no \\\"x\\\"\",\"type\":\"insufficient_quota\",\"param\":null,"
          "\"code\":\"insufficient_quota\"}}"},
-        {DIALECT_OPENAI, 502, NULL,
+        {DIALECT_OPENAI,
+         {502, NULL},
          "{\"error\":{\"message\":\"no \\\"x\\\"\",\"type\":\"api_error\",\"param\":null,"
          "\"code\":null}}"},
-        {DIALECT_ANTHROPIC, 413, NULL,
+        {DIALECT_ANTHROPIC,
+         {413, NULL},
          "{\"type\":\"error\",\"error\":{\"type\":\"request_too_large\",\"message\":\"no "
          "\\\"x\\\"\"},\"request_id\":\"req_1\"}"},
-        {DIALECT_ANTHROPIC, 415, NULL,
+        {DIALECT_ANTHROPIC,
+         {415, NULL},
          "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"no "
          "\\\"x\\\"\"},\"request_id\":\"req_1\"}"},
-        {DIALECT_ANTHROPIC, 503, NULL,
+        {DIALECT_ANTHROPIC,
+         {503, NULL},
          "{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"no "
          "\\\"x\\\"\"},\"request_id\":\"req_1\"}"},
-        {DIALECT_ANTHROPIC, 504, NULL,
+        {DIALECT_ANTHROPIC,
+         {504, NULL},
          "{\"type\":\"error\",\"error\":{\"type\":\"api_error\",\"message\":\"no \\\"x\\\"\"},"
          "\"request_id\":\"req_1\"}"},
     };
@@ -57,7 +65,7 @@ START_TEST(errors_have_the_callers_shape)
         struct buf b = buf_make(1024);
         struct arena arena = {0};
 
-        ck_assert_int_eq(dialect_error_body(cases[i].dialect, cases[i].status, cases[i].code,
+        ck_assert_int_eq(dialect_error_body(cases[i].dialect, &cases[i].error,
                                             SLICE_LITERAL("no \"x\""), SLICE_LITERAL("req_1"), &b),
                          CE_OK);
         ck_assert_msg(slice_eq_str(buf_slice(&b), cases[i].body), "%.*s", SLICE_ARG(buf_slice(&b)));
@@ -89,7 +97,8 @@ START_TEST(errors_inside_a_stream)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct buf b = buf_make(1024);
 
-        ck_assert_int_eq(dialect_error_event(route_of(cases[i].path), 502, NULL,
+        ck_assert_int_eq(dialect_error_event(route_of(cases[i].path),
+                                             &(struct dialect_error){.status = 502},
                                              SLICE_LITERAL("it broke"), SLICE_LITERAL("r"), &b),
                          CE_OK);
         ck_assert_msg(slice_eq_str(buf_slice(&b), cases[i].event), "%.*s",
@@ -106,9 +115,9 @@ START_TEST(a_full_buffer_is_told)
 {
     struct buf b = buf_make(20);
 
-    ck_assert_int_eq(
-        dialect_error_body(DIALECT_OPENAI, 500, NULL, SLICE_LITERAL("m"), SLICE_LITERAL("r"), &b),
-        CE_TOO_LARGE);
+    ck_assert_int_eq(dialect_error_body(DIALECT_OPENAI, &(struct dialect_error){.status = 500},
+                                        SLICE_LITERAL("m"), SLICE_LITERAL("r"), &b),
+                     CE_TOO_LARGE);
     buf_finish(&b);
 }
 END_TEST

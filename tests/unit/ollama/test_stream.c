@@ -298,7 +298,7 @@ START_TEST(endings_are_complete)
 
         stream_init(&s, route_of(cases[i].path), true, false, &kept);
         stream_feed(&s, slice_str(cases[i].body), sink);
-        ck_assert(ending_possible(&s) && !s.complete);
+        ck_assert(!s.complete);
         buf_clear(&out);
         ck_assert_int_eq(ending_write(&s, &ending, &out), CE_OK);
         ck_assert_ptr_nonnull(memmem(out.data, out.len, cases[i].has, strlen(cases[i].has)));
@@ -309,29 +309,10 @@ START_TEST(endings_are_complete)
         ck_assert_msg(s.complete && !s.broken && !s.saw_error_event, "%s", cases[i].path);
         ck_assert_uint_eq(s.prompt_tokens, 8);
         ck_assert_uint_eq(s.output_tokens, 5);
-        ck_assert(!ending_possible(&s));
         buf_finish(&again);
         buf_finish(&out);
         stream_finish(&s);
     }
-}
-END_TEST
-
-START_TEST(no_ending_inside_an_event)
-{
-    struct stream s;
-    struct buf out = buf_make(1 << 16);
-    struct stream_sink sink = {collect, &out};
-
-    stream_init(&s, route_of("/api/chat"), true, false, &kept);
-    stream_feed(&s, SLICE_LITERAL(CHAT_LINE "{\"mod"), sink);
-    ck_assert(!ending_possible(&s));
-    stream_finish(&s);
-    stream_init(&s, route_of("/v1/chat/completions"), true, true, &kept);
-    stream_feed(&s, SLICE_LITERAL(SSE_LINE "data: {"), sink);
-    ck_assert(ending_possible(&s)); /* the half event is held, the client has not seen it */
-    stream_finish(&s);
-    buf_finish(&out);
 }
 END_TEST
 
@@ -345,7 +326,6 @@ static Suite *stream_suite(void)
     tcase_add_loop_test(tc, recordings_split_at_every_offset, 0, ARRAY_LEN(streams));
     tcase_add_test(tc, long_events_pass);
     tcase_add_test(tc, endings_are_complete);
-    tcase_add_test(tc, no_ending_inside_an_event);
     suite_add_tcase(suite, tc);
     return suite;
 }

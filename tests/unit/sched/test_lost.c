@@ -250,12 +250,52 @@ START_TEST(who_waits_for_a_change_is_counted)
 }
 END_TEST
 
+static void count_row(void *arg, const struct ledger_row_view *view)
+{
+    ++*(size_t *)arg;
+}
+
+static size_t rows_of(struct ledger *l)
+{
+    size_t count = 0;
+
+    ledger_each_row(l, count_row, &count);
+    return count;
+}
+
+/* A row goes with the last thing that is said of it: it is listed, waited for, or used. */
+START_TEST(rows_do_not_pile_up)
+{
+    struct ledger *l = make();
+    struct ticket_ref running = enter(l, 1, CE_OK);
+
+    for (uint32_t replica = 2; replica < 1000; replica++) {
+        ledger_set_replica(l, replica, LEDGER_USABLE, &row, 1, T0);
+        ck_assert(ledger_knows_replica(l, replica));
+        ledger_set_replica(l, replica, LEDGER_USABLE, NULL, 0, T0); /* it has deleted the model */
+        ck_assert(!ledger_knows_replica(l, replica));
+        ledger_set_replica(l, replica, LEDGER_USABLE, &row, 1, T0);
+        ledger_set_replica(l, replica, LEDGER_GONE, NULL, 0, T0);
+    }
+    ck_assert(ledger_knows_replica(l, 999)); /* which may come back */
+    ledger_set_replica(l, 1, LEDGER_GONE, NULL, 0, T0);
+    (void)ledger_give_up(l, T0 + GRACE_MS);
+    ck_assert_uint_eq(rows_of(l), 1);
+    ck_assert(ledger_knows_replica(l, 1) && ledger_knows_model(l, 1));
+    ledger_release(l, running, 1, 1);
+    ck_assert_uint_eq(rows_of(l), 0);
+    ck_assert(!ledger_knows_replica(l, 1) && !ledger_knows_model(l, 1));
+    ledger_destroy(l);
+}
+END_TEST
+
 static Suite *lost_suite(void)
 {
     Suite *suite = suite_create("lost");
     TCase *tc = tcase_create("replicas");
 
     tcase_add_test(tc, waiting_goes_on_for_the_grace);
+    tcase_add_test(tc, rows_do_not_pile_up);
     tcase_add_test(tc, who_waited_is_served_when_it_returns);
     tcase_add_test(tc, the_grace_counts_from_the_last_loss);
     tcase_add_test(tc, what_a_replica_that_is_gone_had_is_lost);
