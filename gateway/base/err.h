@@ -35,6 +35,7 @@
     X(CE_HTTP_VERSION_UNKNOWN, "version_unsupported")                                              \
     X(CE_HTTP_FIELD, "bad_field")                                                                  \
     X(CE_HTTP_FIELD_NAME, "bad_field_name")                                                        \
+    X(CE_HTTP_FIELD_ALIAS, "field_alias")                                                          \
     X(CE_HTTP_FIELD_VALUE, "bad_field_value")                                                      \
     X(CE_HTTP_FOLD, "obs_fold")                                                                    \
     X(CE_HTTP_HEAD_TOO_LARGE, "head_too_large")                                                    \

@@ -101,6 +101,9 @@ static void log_access(const struct exchange *ex, unsigned status, uint64_t now_
     log_text(&line, "path", ex->path);
     log_u64(&line, "status", status);
     log_str(&line, "reason", err_reason(ex->reason));
+    if (ex->field.len > 0) {
+        log_text(&line, "field", ex->field);
+    }
     log_caller(&line, ex);
     if (ex->route != NULL) {
         log_str(&line, "route", ex->route->label);

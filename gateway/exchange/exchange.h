@@ -98,8 +98,10 @@ void exchange_client_drained(struct exchange *ex);
  */
 void exchange_client_gone(struct exchange *ex, enum corral_err why);
 
-/** Answer a request that never became an exchange (malformed head). Logged and counted as one. */
-COLD void exchange_refuse(struct engine *e, const struct client_info *client, enum corral_err why);
+/** Answer a request that never became an exchange (malformed head). Logged and counted as one.
+ * `field`: the name of the field that it is about, or empty. */
+COLD void exchange_refuse(struct engine *e, const struct client_info *client, enum corral_err why,
+                          struct slice field);
 
 /** End everything that still runs (drain limit reached, second signal). */
 void exchange_abort_all(struct engine *e);

@@ -27,6 +27,10 @@ static const struct failure table[CE_COUNT] = {
     [CE_HTTP_VERSION_UNKNOWN] = {505, NULL, "Only HTTP/1.0 and HTTP/1.1 are spoken here.", true},
     [CE_HTTP_FIELD] = {400, NULL, "A header line has no colon.", true},
     [CE_HTTP_FIELD_NAME] = {400, NULL, "A header name has characters that are not allowed.", true},
+    [CE_HTTP_FIELD_ALIAS] = {400, NULL,
+                             "The header @ would be taken for the one that has '-' in place of "
+                             "'_'. Please leave it out.",
+                             true},
     [CE_HTTP_FIELD_VALUE] = {400, NULL, "A header value has control characters.", true},
     [CE_HTTP_FOLD] = {400, NULL, "Folded header lines are not allowed.", true},
     [CE_HTTP_HEAD_TOO_LARGE] = {431, NULL, "The request's headers are too large.", true},

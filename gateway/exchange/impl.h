@@ -49,6 +49,7 @@ struct exchange {
     struct slice path;      /* for the log */
     struct slice client_id; /* the client's own X-Request-Id, only logged */
     struct slice user_agent;
+    struct slice field; /* of the head, that it is refused for; or empty */
     struct slice traceparent;
     struct slice tracestate;
     bool json_content;

@@ -51,14 +51,14 @@ static bool body_complete(const struct h1_server *h)
 }
 
 /* A malformed head: answered, logged, and never read on. */
-static void refuse(struct h1_server *h, enum corral_err why)
+static void refuse(struct h1_server *h, enum corral_err why, struct slice field)
 {
     struct client_info info = server_client(server_of(h), &client_ops, h);
 
     h->keep_alive = false;
     h->is_head = false;
     h->state = H1_BUSY;
-    exchange_refuse(server_of(h)->front->engine, &info, why);
+    exchange_refuse(server_of(h)->front->engine, &info, why, field);
 }
 
 static enum corral_err feed_body(struct h1_server *h, struct slice *rest)
@@ -123,6 +123,8 @@ static bool take_head(struct h1_server *h, struct slice *rest)
 {
     NOT_ZEROED struct http_request request;
     size_t len = 0;
+
+    request.fields.alias = slice_of(NULL, 0);
     enum corral_err err = h1_scan_request(&h->scan, *rest, &len);
 
     if (err == CE_MORE) {
@@ -136,11 +138,11 @@ static bool take_head(struct h1_server *h, struct slice *rest)
         err = h1_read_request(slice_of(rest->ptr, len), server_of(h)->tls, &request);
     }
     if (err != CE_OK) {
-        refuse(h, err);
+        refuse(h, err, request.fields.alias);
         return false;
     }
     if (server_is_stale(server_of(h))) {
-        refuse(h, CE_AUTH_CERTIFICATE);
+        refuse(h, CE_AUTH_CERTIFICATE, slice_of(NULL, 0));
         return false;
     }
     *rest = slice_from(*rest, len);
@@ -274,7 +276,7 @@ static void on_deadline(struct deadline *d)
 
     switch (h->state) {
     case H1_HEAD:
-        refuse(h, CE_HEAD_TIMEOUT);
+        refuse(h, CE_HEAD_TIMEOUT, slice_of(NULL, 0));
         break;
     case H1_BUSY:
         stalled = server_has_stalled(s, &h->stall, s->conn->bytes_out);

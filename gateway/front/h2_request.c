@@ -93,7 +93,7 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     r->expect_continue = request->expect_continue;
     if (server_is_stale(h->server)) {
         h2_session_refuse_new(h->session);
-        exchange_refuse(h->front->engine, &info, CE_AUTH_CERTIFICATE);
+        exchange_refuse(h->front->engine, &info, CE_AUTH_CERTIFICATE, slice_of(NULL, 0));
         return;
     }
     struct exchange *ex = exchange_begin(h->front->engine, &info, request);
@@ -103,14 +103,15 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     }
 }
 
-static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, bool is_head)
+static void on_refused(void *owner, struct h2_stream *st, enum corral_err why,
+                       const struct http_request *request)
 {
     struct h2_server *h = owner;
 
-    request_of(st)->is_head = is_head;
+    request_of(st)->is_head = slice_eq_str(request->method, "HEAD");
     struct client_info info = server_client(h->server, &client_ops, request_of(st));
 
-    exchange_refuse(h->front->engine, &info, why);
+    exchange_refuse(h->front->engine, &info, why, request->fields.alias);
 }
 
 static void on_malformed(void *owner)

@@ -116,9 +116,7 @@ static void on_request_head(struct h2_session *s, struct h2_stream *st, bool end
     } else if (err == CE_OK) {
         s->events->on_request(s->owner, st, &s->head->request);
     } else {
-        bool is_head = slice_eq_str(s->head->request.method, "HEAD");
-
-        s->events->on_refused(s->owner, st, err, is_head);
+        s->events->on_refused(s->owner, st, err, &s->head->request);
     }
 }
 

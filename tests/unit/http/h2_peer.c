@@ -95,7 +95,8 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     }
 }
 
-static void on_refused(void *owner, struct h2_stream *st, enum corral_err why, bool is_head)
+static void on_refused(void *owner, struct h2_stream *st, enum corral_err why,
+                       const struct http_request *request)
 {
     struct h2_peer *p = owner;
 
