@@ -87,6 +87,7 @@
     X(CE_HEAD_TIMEOUT, "head_timeout")                                                             \
     X(CE_JSON_SYNTAX, "json_syntax")                                                               \
     X(CE_JSON_UTF8, "json_utf8")                                                                   \
+    X(CE_JSON_BOM, "json_byte_order_mark")                                                         \
     X(CE_JSON_DUPLICATE, "json_duplicate_key")                                                     \
     X(CE_JSON_DEPTH, "json_depth")                                                                 \
     X(CE_JSON_NUL, "json_nul")                                                                     \

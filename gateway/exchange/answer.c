@@ -13,7 +13,7 @@ enum { MERGED_MAX_BYTES = 16 * 1024 * 1024 };
 
 /* The API that corral speaks is that of Ollama 0.24.0: clients decide on features by it. */
 static const char version_body[] = "{\"version\":\"0.24.0\"}";
-static const char banner[] = "corral is running";
+static const char banner[] = "Ollama is running"; /* clients look for it */
 static const char json_type[] = "application/json; charset=utf-8";
 
 /* Fields of an answer beside those that every answer has. */

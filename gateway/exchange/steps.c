@@ -74,12 +74,39 @@ static struct slice parameter(struct slice type, const char *name)
     return slice_of(NULL, 0);
 }
 
+/* Whether a body has any coding; identity is none (RFC 9110 section 8.4.1). */
+static bool is_coded(const struct http_fields *f)
+{
+    for (size_t i = 0; f->times[HF_CONTENT_ENCODING] > 0 && i < f->count; i++) {
+        struct slice value = f->at[i].value;
+        struct slice coding;
+
+        if (http_field_lookup(f->at[i].name) != HF_CONTENT_ENCODING) {
+            continue;
+        }
+        while (http_list_next(&value, &coding)) {
+            if (coding.len > 0 && !slice_eq_nocase(coding, SLICE_LITERAL("identity"))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* UTF-8, by its name or by the one that many write; ASCII is a part of it. */
+static bool is_utf8(struct slice charset)
+{
+    return slice_eq_nocase(charset, SLICE_LITERAL("utf-8")) ||
+           slice_eq_nocase(charset, SLICE_LITERAL("utf8")) ||
+           slice_eq_nocase(charset, SLICE_LITERAL("us-ascii"));
+}
+
 /* CONTRACTS "Answers": multipart, another charset, any coding: 415; `curl -d` must work. */
 static enum corral_err check_media(const struct http_fields *f)
 {
     struct slice type = http_field_value(f, HF_CONTENT_TYPE);
 
-    if (f->times[HF_CONTENT_ENCODING] > 0) {
+    if (is_coded(f)) {
         return CE_CONTENT_ENCODING;
     }
     if (f->times[HF_CONTENT_TYPE] > 1) {
@@ -90,8 +117,7 @@ static enum corral_err check_media(const struct http_fields *f)
     }
     struct slice charset = parameter(type, "charset");
 
-    return charset.ptr == NULL || slice_eq_nocase(charset, SLICE_LITERAL("utf-8")) ? CE_OK
-                                                                                   : CE_MEDIA_TYPE;
+    return charset.ptr == NULL || is_utf8(charset) ? CE_OK : CE_MEDIA_TYPE;
 }
 
 /*

@@ -4,7 +4,8 @@
  * scan_check passes once over a whole text and refuses everything that Go's encoding/json and other
  * parsers read differently: duplicate keys (also in other letter case, also escaped), NUL, lone
  * surrogates, invalid UTF-8, a BOM, numbers beyond a double, bytes after the document.
- * scan_check.h does the same for a text that arrives in pieces, and lets a visitor watch.
+ * scan_check.h does the same for a text that arrives in pieces, and lets a visitor watch, who also
+ * says where a string need not be so strict and where case tells keys apart (docs/BODIES.md).
  * A checked text is then walked with cursors, which yield extents into it; nothing is copied.
  * Cursors are safe on unchecked text too (they stop), but mean something on checked text only.
  * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key).
@@ -83,8 +84,8 @@ struct scan_cursor {
  *
  * @param keys_max  keys in all objects together.
  * @param out_at    [out, may be NULL] on failure: the offset of the offending byte.
- * @return CE_OK, CE_JSON_SYNTAX, CE_JSON_UTF8, CE_JSON_DUPLICATE, CE_JSON_DEPTH, CE_JSON_NUL,
- *         CE_JSON_KEYS, CE_JSON_TYPE (top level is no object).
+ * @return CE_OK, CE_JSON_SYNTAX, CE_JSON_UTF8, CE_JSON_BOM, CE_JSON_DUPLICATE, CE_JSON_DEPTH,
+ *         CE_JSON_NUL, CE_JSON_KEYS, CE_JSON_TYPE (top level is no object).
  */
 MUST_USE enum corral_err scan_check(struct slice text, size_t keys_max, struct arena *arena,
                                     size_t *out_at);

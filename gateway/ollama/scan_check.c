@@ -226,6 +226,24 @@ static enum corral_err check_next(struct scan_check *c)
     return b == 0 ? CE_JSON_NUL : CE_JSON_SYNTAX;
 }
 
+/* At a byte that begins no text: a byte order mark of UTF-8 or UTF-16, or anything. */
+static enum corral_err check_mark(const struct scan_check *c)
+{
+    static const struct slice marks[] = {SLICE_LITERAL("\xef\xbb\xbf"), SLICE_LITERAL("\xfe\xff"),
+                                         SLICE_LITERAL("\xff\xfe")};
+    struct slice rest = slice_from(c->t.text, c->t.at);
+
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        if (slice_starts_with(rest, marks[i])) {
+            return CE_JSON_BOM;
+        }
+        if (!c->t.whole && rest.len < marks[i].len && slice_starts_with(marks[i], rest)) {
+            return CE_MORE;
+        }
+    }
+    return CE_JSON_UTF8;
+}
+
 /* The top level is an object. */
 static enum corral_err check_top(struct scan_check *c)
 {
@@ -235,7 +253,7 @@ static enum corral_err check_top(struct scan_check *c)
         return check_value(c);
     }
     if (first >= 0x80) {
-        return CE_JSON_UTF8; /* a BOM, most likely */
+        return check_mark(c);
     }
     bool other = first >= 0x20 && strchr("[\"-0123456789tfn", first) != NULL;
 

@@ -113,7 +113,7 @@ def test_two_credentials_are_none(shared):
     key = corral.key()
     for headers in ([("Authorization", "Bearer " + key)] * 2,
                     [("Authorization", "Bearer %s, Bearer %s" % (key, key))],
-                    [("Authorization", "Bearer  " + key)]):
+                    [("Authorization", "Bearer %s  %s" % (key, key))]):
         assert corral.ask(h1.get("/api/tags", headers=headers)).status == 401, headers
     assert corral.ask(h1.get("/api/tags", headers=[("authorization", "bearer " + key)])).status \
         == 200
@@ -278,8 +278,8 @@ def test_bad_bodies(shared, name, path):
 MEDIA = [("Content-Type", "multipart/form-data; boundary=x"),
          ("Content-Type", "application/json; charset=utf-16"),
          ("Content-Type", 'application/json; charset="latin1"'),
-         ("Content-Encoding", "gzip"), ("Content-Encoding", "identity"),
-         ("Content-Encoding", "zstd"), ("Content-Encoding", "")]
+         ("Content-Encoding", "gzip"), ("Content-Encoding", "identity, br"),
+         ("Content-Encoding", "zstd")]
 
 
 @pytest.mark.parametrize("field", MEDIA)
