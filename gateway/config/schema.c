@@ -142,7 +142,8 @@ static const struct key_spec tenant_keys[] = {
      .sentence = "What the tenant may do: chat generate embed list show."},
     {"models", KEY_STRINGS, AT_LIST(struct tenant_settings, models, model_count), .max = 1024,
      .fallback = "[\"*\"]",
-     .sentence = "Patterns of model names the tenant may see and use; '*' stands for anything."},
+     .sentence = "Patterns of model names the tenant may see and use; '*' stands for anything: "
+                 "llama3*, me/*, hf.co/*."},
     {"certificate_names", KEY_STRINGS,
      AT_LIST(struct tenant_settings, certificate_names, certificate_name_count), .max = 256,
      .fallback = "[]",
@@ -177,7 +178,9 @@ static const struct key_spec model_keys[] = {
      .sentence = "Model name or pattern; the first entry that covers a model counts."},
     {"options", KEY_BLOCK, .inner = &option_schema, .sentence = "Runner options."},
     {"allow_remote", KEY_BOOL, AT(struct model_settings, allow_remote), .fallback = "false",
-     .sentence = "Let requests for cloud models (\":cloud\") through. They leave the building."},
+     .sentence = "List models that run elsewhere (tags \":cloud\" and \"-cloud\", and those of "
+                 "which a replica lists a remote_host), and let requests for them through. They "
+                 "leave the building."},
 };
 static const struct schema model_schema = SCHEMA(model_keys, struct model_settings);
 

@@ -112,10 +112,17 @@ static bool may_see(const struct model_name *model, void *arg)
     return principal_may_use(&((struct exchange *)arg)->principal, model);
 }
 
+static bool may_leave(const struct model_name *model, void *arg)
+{
+    const struct model_settings *m = snapshot_model(((struct exchange *)arg)->snapshot, model);
+
+    return m != NULL && m->allow_remote;
+}
+
 static enum corral_err write_merged(struct exchange *ex, const struct replica_view *v,
                                     struct buf *out)
 {
-    struct catalog_filter filter = {may_see, ex};
+    struct catalog_filter filter = {may_see, may_leave, ex};
 
     switch (ex->route->id) {
     case ROUTE_ID_TAGS:

@@ -61,7 +61,9 @@ struct exchange {
     size_t body_counted;          /* bytes of it in house.bodies, for the principal's tenant */
     struct body_reading *reading; /* owned; NULL: the body is small, or was read */
     struct request_info info;
-    uint32_t model; /* interned; INTERN_NONE: no model */
+    struct slice changed; /* in the request, for people; empty: nothing */
+    bool may_leave;       /* the model may be one that runs elsewhere */
+    uint32_t model;       /* interned; INTERN_NONE: no model */
 
     /* how much; both in the arena; NULL: the tenant has no limits */
     struct limit_verdict *verdict;

@@ -225,8 +225,9 @@ void exchange_route(struct exchange *ex, const struct http_request *request)
         exchange_fail_detail(ex, CE_METHOD_NOT_ALLOWED, slice_str(all_methods));
         return;
     }
+    struct slice path = route_path_decoded(ex->path, &ex->arena);
     enum corral_err err =
-        route_path_clean(ex->path) ? route_find(ex->method, ex->path, &match) : CE_HTTP_TARGET;
+        route_path_clean(path) ? route_find(ex->method, path, &match) : CE_HTTP_TARGET;
     ex->route = match.route;
     ex->route_param = match.param;
     if (err == CE_METHOD_NOT_ALLOWED) {
@@ -267,6 +268,16 @@ static struct request_rules rules_of(const struct exchange *ex, const struct mod
     return rules;
 }
 
+/* What a replica would ask of others, although its name does not say so: a stub. */
+static bool is_stub(struct exchange *ex)
+{
+    const struct catalog_merged *tags = engine_view(ex->engine)->tags;
+    const struct catalog_model *m =
+        tags == NULL || tags->remote == 0 ? NULL : catalog_merged_find(tags, ex->info.model);
+
+    return m != NULL && m->remote;
+}
+
 static void fail_with_model(struct exchange *ex, enum corral_err err)
 {
     exchange_fail_detail(ex, err, ex->info.spelled);
@@ -295,6 +306,11 @@ bool exchange_body_passes(struct exchange *ex, enum corral_err err)
     ex->info.spelled = arena_copy(&ex->arena, ex->info.spelled); /* the body goes before the log */
     if (!principal_may_use(&ex->principal, ex->info.model)) {
         fail_with_model(ex, CE_MODEL_FORBIDDEN);
+        return false;
+    }
+    ex->may_leave = rules.allow_remote;
+    if (!ex->may_leave && is_stub(ex)) {
+        exchange_fail(ex, CE_MODEL_REMOTE);
         return false;
     }
     if (ex->info.is_unload) {
