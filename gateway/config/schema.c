@@ -165,8 +165,8 @@ static const struct schema tenant_schema = SCHEMA(tenant_keys, struct tenant_set
 static const struct key_spec option_keys[] = {
     {"num_ctx_max", KEY_U32, AT(struct model_settings, num_ctx_max), .max = 16777216,
      .fallback = "0",
-     .sentence = "Clients may set num_ctx up to this; 0 drops it. A changed num_ctx makes Ollama "
-                 "reload the model."},
+     .sentence = "Clients may set num_ctx up to this, more is clamped to it; 0 drops it. A changed "
+                 "num_ctx makes Ollama reload the model. The answer says so in X-Corral-Changed."},
     {"allowed", KEY_OPTIONS, AT(struct model_settings, options), .fallback = "[]",
      .sentence = "Further runner options that clients may set: num_batch num_gpu main_gpu use_mmap "
                  "num_thread draft_num_predict shift. All others are dropped."},

@@ -113,6 +113,9 @@ static void log_access(const struct exchange *ex, unsigned status, uint64_t now_
         log_text(&line, "model", ex->info.spelled);
         log_bool(&line, "stream", ex->info.stream);
     }
+    if (ex->changed.len > 0) {
+        log_text(&line, "changed", ex->changed);
+    }
     if (ex->replica != INTERN_NONE) {
         log_text(&line, "replica", intern_name(ex->engine->house->replicas, ex->replica));
     }

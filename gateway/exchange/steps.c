@@ -322,6 +322,7 @@ bool exchange_body_passes(struct exchange *ex, enum corral_err err)
     }
     rules.output_bound = ex->verdict == NULL ? LIMIT_NO_BOUND : ex->verdict->output_bound;
     request_rewrite(&ex->info, &rules, &ex->parsing);
+    ex->changed = arena_copy(&ex->arena, ex->info.changed);
     return true;
 }
 

@@ -114,6 +114,16 @@ static inline bool scan_key_is(const struct scan_value *v, struct slice name)
  */
 size_t scan_key_fold(struct slice key, char *out, size_t room);
 
+/** The same, but not folded: as Go reads a key of a map. */
+size_t scan_key_decode(struct slice key, char *out, size_t room);
+
+/** Whether a member's key is `name`, letter for letter. */
+bool scan_key_equals(const struct scan_value *v, struct slice name);
+
+/** Find a member by its key, letter for letter. */
+bool scan_find_exact(struct slice text, const struct scan_value *object, struct slice name,
+                     struct scan_value *out);
+
 /** Find a member by folded key. */
 bool scan_find(struct slice text, const struct scan_value *object, struct slice name,
                struct scan_value *out);
