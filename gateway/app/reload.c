@@ -86,6 +86,9 @@ static void put_into_force(struct app *a, struct snapshot *s)
                          s->settings.timeouts.connect_ms);
     }
     house_set_snapshot(&a->house, s);
+    if (a->poller != NULL) {
+        poller_tell_remote(a->poller);
+    }
     if (a->expiry != NULL) {
         expiry_watch_look(a->expiry);
     }

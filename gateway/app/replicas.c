@@ -45,16 +45,29 @@ static bool model_is_free(void *arg, uint32_t id)
     return !ledger_knows_model(a->house.ledger, id);
 }
 
+/* What leaves the building has no row, unless the configuration lets it. */
+static bool may_be_served(const struct catalog_model *m, const struct snapshot *s)
+{
+    const struct model_settings *settings = m->remote ? snapshot_model(s, &m->name) : NULL;
+
+    return !m->remote || (settings != NULL && settings->allow_remote);
+}
+
 /* The rows of what a replica has on disk, and what of that is loaded; the caller frees them. */
 static struct ledger_row *make_rows(struct app *a, const struct replica *r, size_t *out_count)
 {
     const struct catalog *tags = r->tags == NULL ? NULL : r->tags->catalog;
     size_t count = tags == NULL ? 0 : tags->count;
     struct ledger_row *rows = xcalloc(count == 0 ? 1 : count, sizeof(*rows));
+    struct snapshot *s = house_snapshot(&a->house);
     size_t n = 0;
 
     for (size_t i = 0; i < count; i++) {
         const struct model_name *name = &tags->models[i].name;
+
+        if (!may_be_served(&tags->models[i], s)) {
+            continue;
+        }
         uint32_t model = intern_add_or_reuse(a->house.models, model_text(name), model_is_free, a);
         bool loaded = r->ps != NULL && catalog_find(r->ps->catalog, name) != NULL;
 
@@ -62,6 +75,7 @@ static struct ledger_row *make_rows(struct app *a, const struct replica *r, size
             rows[n++] = (struct ledger_row){model, r->slots, loaded};
         }
     }
+    snapshot_unref(s);
     *out_count = n;
     return rows;
 }

@@ -35,6 +35,9 @@ static enum corral_err read_bearer(const struct http_fields *fields, struct slic
     }
     struct slice token = slice_from(value, scheme.len);
 
+    while (token.len > 0 && token.ptr[0] == ' ') { /* RFC 9110 section 11.4: 1*SP */
+        token = slice_from(token, 1);
+    }
     if (token.len == 0 || token.len > AUTH_MAX_TOKEN_BYTES) {
         return CE_AUTH_TOKEN_SHAPE;
     }

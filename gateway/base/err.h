@@ -35,6 +35,7 @@
     X(CE_HTTP_VERSION_UNKNOWN, "version_unsupported")                                              \
     X(CE_HTTP_FIELD, "bad_field")                                                                  \
     X(CE_HTTP_FIELD_NAME, "bad_field_name")                                                        \
+    X(CE_HTTP_FIELD_ALIAS, "field_alias")                                                          \
     X(CE_HTTP_FIELD_VALUE, "bad_field_value")                                                      \
     X(CE_HTTP_FOLD, "obs_fold")                                                                    \
     X(CE_HTTP_HEAD_TOO_LARGE, "head_too_large")                                                    \
@@ -86,6 +87,7 @@
     X(CE_HEAD_TIMEOUT, "head_timeout")                                                             \
     X(CE_JSON_SYNTAX, "json_syntax")                                                               \
     X(CE_JSON_UTF8, "json_utf8")                                                                   \
+    X(CE_JSON_BOM, "json_byte_order_mark")                                                         \
     X(CE_JSON_DUPLICATE, "json_duplicate_key")                                                     \
     X(CE_JSON_DEPTH, "json_depth")                                                                 \
     X(CE_JSON_NUL, "json_nul")                                                                     \

@@ -143,7 +143,8 @@ static const struct key_spec tenant_keys[] = {
      .sentence = "What the tenant may do: chat generate embed list show."},
     {"models", KEY_STRINGS, AT_LIST(struct tenant_settings, models, model_count), .max = 1024,
      .fallback = "[\"*\"]",
-     .sentence = "Patterns of model names the tenant may see and use; '*' stands for anything."},
+     .sentence = "Patterns of model names the tenant may see and use; '*' stands for anything: "
+                 "llama3*, me/*, hf.co/*."},
     {"certificate_names", KEY_STRINGS,
      AT_LIST(struct tenant_settings, certificate_names, certificate_name_count), .max = 256,
      .fallback = "[]",
@@ -166,8 +167,8 @@ static const struct schema tenant_schema = SCHEMA(tenant_keys, struct tenant_set
 static const struct key_spec option_keys[] = {
     {"num_ctx_max", KEY_U32, AT(struct model_settings, num_ctx_max), .max = 16777216,
      .fallback = "0",
-     .sentence = "Clients may set num_ctx up to this; 0 drops it. A changed num_ctx makes Ollama "
-                 "reload the model."},
+     .sentence = "Clients may set num_ctx up to this, more is clamped to it; 0 drops it. A changed "
+                 "num_ctx makes Ollama reload the model. The answer says so in X-Corral-Changed."},
     {"allowed", KEY_OPTIONS, AT(struct model_settings, options), .fallback = "[]",
      .sentence = "Further runner options that clients may set: num_batch num_gpu main_gpu use_mmap "
                  "num_thread draft_num_predict shift. All others are dropped."},
@@ -179,7 +180,9 @@ static const struct key_spec model_keys[] = {
      .sentence = "Model name or pattern; the first entry that covers a model counts."},
     {"options", KEY_BLOCK, .inner = &option_schema, .sentence = "Runner options."},
     {"allow_remote", KEY_BOOL, AT(struct model_settings, allow_remote), .fallback = "false",
-     .sentence = "Let requests for cloud models (\":cloud\") through. They leave the building."},
+     .sentence = "List models that run elsewhere (tags \":cloud\" and \"-cloud\", and those of "
+                 "which a replica lists a remote_host), and let requests for them through. They "
+                 "leave the building."},
 };
 static const struct schema model_schema = SCHEMA(model_keys, struct model_settings);
 

@@ -107,6 +107,9 @@ static void log_access(const struct exchange *ex, unsigned status, uint64_t now_
     log_text(&line, "path", ex->path);
     log_u64(&line, "status", status);
     log_str(&line, "reason", reason_of(ex));
+    if (ex->field.len > 0) {
+        log_text(&line, "field", ex->field);
+    }
     log_caller(&line, ex);
     if (ex->route != NULL) {
         log_str(&line, "route", ex->route->label);
@@ -115,6 +118,9 @@ static void log_access(const struct exchange *ex, unsigned status, uint64_t now_
     if (ex->info.spelled.len > 0) {
         log_text(&line, "model", ex->info.spelled);
         log_bool(&line, "stream", ex->info.stream);
+    }
+    if (ex->changed.len > 0) {
+        log_text(&line, "changed", ex->changed);
     }
     if (ex->replica != INTERN_NONE) {
         log_text(&line, "replica", intern_name(ex->engine->house->replicas, ex->replica));

@@ -15,9 +15,13 @@
 #include "exchange/limits.h"
 #include "sched/ledger_replicas.h"
 
-static bool lists_model(const struct replica *r, const struct model_name *model)
+/* One that the replica would ask of others counts only where that is allowed. */
+static bool lists_model(const struct replica *r, const struct exchange *ex)
 {
-    return r->tags != NULL && catalog_find(r->tags->catalog, model) != NULL;
+    const struct catalog_model *m =
+        r->tags == NULL ? NULL : catalog_find(r->tags->catalog, ex->info.model);
+
+    return m != NULL && (!m->remote || ex->may_leave);
 }
 
 /* A replica that has the model, for a request that needs no slot. */
@@ -28,7 +32,7 @@ static const struct replica *replica_with(struct exchange *ex, uint32_t except)
     for (size_t i = 0; i < v->count; i++) {
         const struct replica *r = &v->replicas[i];
 
-        if (r->usable && r->id != except && lists_model(r, ex->info.model)) {
+        if (r->usable && r->id != except && lists_model(r, ex)) {
             return r;
         }
     }
@@ -51,7 +55,7 @@ static enum corral_err look_for_model(struct exchange *ex, uint32_t except, uint
     for (size_t i = 0; i < v->count; i++) {
         const struct replica *r = &v->replicas[i];
         bool usable = r->usable && r->id != except;
-        bool has_it = lists_model(r, ex->info.model);
+        bool has_it = lists_model(r, ex);
         uint64_t since_ms = usable ? ex->queued_us / 1000 : r->usable ? now_ms : r->lost_ms;
 
         answers = answers || usable;

@@ -11,7 +11,7 @@
 
 enum { MERGED_MAX_BYTES = 16 * 1024 * 1024 };
 
-static const char banner[] = "corral is running";
+static const char banner[] = "Ollama is running"; /* clients look for it */
 static const char json_type[] = "application/json; charset=utf-8";
 
 /* Fields of an answer beside those that every answer has. */
@@ -126,10 +126,17 @@ static bool may_see(const struct model_name *model, void *arg)
     return principal_may_use(&((struct exchange *)arg)->principal, model);
 }
 
+static bool may_leave(const struct model_name *model, void *arg)
+{
+    const struct model_settings *m = snapshot_model(((struct exchange *)arg)->snapshot, model);
+
+    return m != NULL && m->allow_remote;
+}
+
 static enum corral_err write_merged(struct exchange *ex, const struct replica_view *v,
                                     struct buf *out)
 {
-    struct catalog_filter filter = {may_see, ex};
+    struct catalog_filter filter = {may_see, may_leave, ex};
 
     switch (ex->route->id) {
     case ROUTE_ID_TAGS:

@@ -199,16 +199,17 @@ struct exchange *exchange_begin(struct engine *e, const struct client_info *clie
 }
 
 void exchange_refuse(struct engine *e, const struct client_info *client, struct slice path,
-                     enum corral_err why)
+                     struct slice field, enum corral_err why)
 {
     struct exchange *ex = create(e, client);
 
     ex->path = arena_copy(&ex->arena, path);
+    ex->field = arena_copy(&ex->arena, field);
     if (why == CE_METHOD_NOT_ALLOWED) {
         exchange_fail_detail(ex, why, SLICE_LITERAL("GET, HEAD, POST, DELETE"));
         return;
     }
-    exchange_fail(ex, why);
+    exchange_fail_detail(ex, why, ex->field);
 }
 
 bool exchange_client_blocked(struct exchange *ex)

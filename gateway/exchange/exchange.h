@@ -100,10 +100,11 @@ void exchange_client_gone(struct exchange *ex, enum corral_err why);
 
 /**
  * Answer a request that never became an exchange (malformed head). Logged and counted as one.
- * `path` as far as it is known: it chooses the dialect of the answer.
+ * `path` as far as it is known: it chooses the dialect of the answer. `field`: the name of the
+ * field that it is about, or empty.
  */
 COLD void exchange_refuse(struct engine *e, const struct client_info *client, struct slice path,
-                          enum corral_err why);
+                          struct slice field, enum corral_err why);
 
 /** End everything that still runs (drain limit reached, second signal). */
 void exchange_abort_all(struct engine *e);

@@ -49,6 +49,7 @@ struct exchange {
     struct slice path;      /* for the log */
     struct slice client_id; /* the client's own X-Request-Id, only logged */
     struct slice user_agent;
+    struct slice field; /* of the head, that it is refused for; or empty */
     struct slice traceparent;
     struct slice tracestate;
     bool expects_body;
@@ -59,7 +60,9 @@ struct exchange {
     size_t body_counted;          /* bytes of it in house.bodies, for the principal's tenant */
     struct body_reading *reading; /* owned; NULL: the body is small, or was read */
     struct request_info info;
-    uint32_t model; /* interned; INTERN_NONE: no model */
+    struct slice changed; /* in the request, for people; empty: nothing */
+    bool may_leave;       /* the model may be one that runs elsewhere */
+    uint32_t model;       /* interned; INTERN_NONE: no model */
 
     /* how much; both in the arena; NULL: the tenant has no limits */
     struct limit_verdict *verdict;

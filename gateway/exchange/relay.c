@@ -58,6 +58,9 @@ static void respond(struct exchange *ex, const struct http_response_head *head, 
     if (streaming) {
         add_field(&a, SLICE_LITERAL("X-Accel-Buffering"), SLICE_LITERAL("no"));
     }
+    if (ex->changed.len > 0) {
+        add_field(&a, SLICE_LITERAL("X-Corral-Changed"), ex->changed);
+    }
     if (head->status == 503) {
         add_field(&a, SLICE_LITERAL("Retry-After"), SLICE_LITERAL("5"));
     }

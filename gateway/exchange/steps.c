@@ -74,12 +74,39 @@ static struct slice parameter(struct slice type, const char *name)
     return slice_of(NULL, 0);
 }
 
+/* Whether a body has any coding; identity is none (RFC 9110 section 8.4.1). */
+static bool is_coded(const struct http_fields *f)
+{
+    for (size_t i = 0; f->times[HF_CONTENT_ENCODING] > 0 && i < f->count; i++) {
+        struct slice value = f->at[i].value;
+        struct slice coding;
+
+        if (http_field_lookup(f->at[i].name) != HF_CONTENT_ENCODING) {
+            continue;
+        }
+        while (http_list_next(&value, &coding)) {
+            if (coding.len > 0 && !slice_eq_nocase(coding, SLICE_LITERAL("identity"))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* UTF-8, by its name or by the one that many write; ASCII is a part of it. */
+static bool is_utf8(struct slice charset)
+{
+    return slice_eq_nocase(charset, SLICE_LITERAL("utf-8")) ||
+           slice_eq_nocase(charset, SLICE_LITERAL("utf8")) ||
+           slice_eq_nocase(charset, SLICE_LITERAL("us-ascii"));
+}
+
 /* CONTRACTS "Answers": multipart, another charset, any coding: 415; `curl -d` must work. */
 static enum corral_err check_media(const struct http_fields *f)
 {
     struct slice type = http_field_value(f, HF_CONTENT_TYPE);
 
-    if (f->times[HF_CONTENT_ENCODING] > 0) {
+    if (is_coded(f)) {
         return CE_CONTENT_ENCODING;
     }
     if (f->times[HF_CONTENT_TYPE] > 1) {
@@ -90,8 +117,7 @@ static enum corral_err check_media(const struct http_fields *f)
     }
     struct slice charset = parameter(type, "charset");
 
-    return charset.ptr == NULL || slice_eq_nocase(charset, SLICE_LITERAL("utf-8")) ? CE_OK
-                                                                                   : CE_MEDIA_TYPE;
+    return charset.ptr == NULL || is_utf8(charset) ? CE_OK : CE_MEDIA_TYPE;
 }
 
 /*
@@ -207,8 +233,9 @@ void exchange_route(struct exchange *ex, const struct http_request *request)
         exchange_fail_detail(ex, CE_METHOD_NOT_ALLOWED, slice_str(all_methods));
         return;
     }
+    struct slice path = route_path_decoded(ex->path, &ex->arena);
     enum corral_err err =
-        route_path_clean(ex->path) ? route_find(ex->method, ex->path, &match) : CE_HTTP_TARGET;
+        route_path_clean(path) ? route_find(ex->method, path, &match) : CE_HTTP_TARGET;
     ex->route = match.route;
     ex->route_param = match.param;
     if (err == CE_METHOD_NOT_ALLOWED) {
@@ -248,6 +275,16 @@ static struct request_rules rules_of(const struct exchange *ex, const struct mod
     return rules;
 }
 
+/* What a replica would ask of others, although its name does not say so: a stub. */
+static bool is_stub(struct exchange *ex)
+{
+    const struct catalog_merged *tags = engine_view(ex->engine)->tags;
+    const struct catalog_model *m =
+        tags == NULL || tags->remote == 0 ? NULL : catalog_merged_find(tags, ex->info.model);
+
+    return m != NULL && m->remote;
+}
+
 static void fail_with_model(struct exchange *ex, enum corral_err err)
 {
     exchange_fail_detail(ex, err, ex->info.spelled);
@@ -278,6 +315,11 @@ bool exchange_body_passes(struct exchange *ex, enum corral_err err)
         fail_with_model(ex, CE_MODEL_FORBIDDEN);
         return false;
     }
+    ex->may_leave = rules.allow_remote;
+    if (!ex->may_leave && is_stub(ex)) {
+        exchange_fail(ex, CE_MODEL_REMOTE);
+        return false;
+    }
     if (ex->info.is_unload) {
         exchange_fail_detail(ex, CE_ADMIN_FORBIDDEN, SLICE_LITERAL("unload"));
         return false;
@@ -287,6 +329,7 @@ bool exchange_body_passes(struct exchange *ex, enum corral_err err)
     }
     rules.output_bound = ex->verdict == NULL ? LIMIT_NO_BOUND : ex->verdict->output_bound;
     request_rewrite(&ex->info, &rules, &ex->parsing);
+    ex->changed = arena_copy(&ex->arena, ex->info.changed);
     return true;
 }
 

@@ -51,7 +51,7 @@ static bool body_complete(const struct h1_server *h)
 }
 
 /* A malformed head, as far as it came: answered, logged, and never read on. */
-static void refuse(struct h1_server *h, struct slice head, enum corral_err why)
+static void refuse(struct h1_server *h, struct slice head, struct slice field, enum corral_err why)
 {
     struct client_info info = server_client(server_of(h), &client_ops, h);
 
@@ -59,7 +59,7 @@ static void refuse(struct h1_server *h, struct slice head, enum corral_err why)
     h->is_head = false;
     h->unread = true;
     h->state = H1_BUSY;
-    exchange_refuse(server_of(h)->front->engine, &info, h1_peek_target(head), why);
+    exchange_refuse(server_of(h)->front->engine, &info, h1_peek_target(head), field, why);
 }
 
 static enum corral_err feed_body(struct h1_server *h, struct slice *rest)
@@ -126,6 +126,8 @@ static bool take_head(struct h1_server *h, struct slice *rest)
 {
     NOT_ZEROED struct http_request request;
     size_t len = 0;
+
+    request.fields.alias = slice_of(NULL, 0);
     enum corral_err err = h1_scan_request(&h->scan, *rest, &len);
 
     if (err == CE_MORE) {
@@ -139,11 +141,11 @@ static bool take_head(struct h1_server *h, struct slice *rest)
         err = h1_read_request(slice_of(rest->ptr, len), server_of(h)->tls, &request);
     }
     if (err != CE_OK) {
-        refuse(h, *rest, err);
+        refuse(h, *rest, request.fields.alias, err);
         return false;
     }
     if (server_is_stale(server_of(h))) {
-        refuse(h, *rest, CE_AUTH_CERTIFICATE);
+        refuse(h, *rest, slice_of(NULL, 0), CE_AUTH_CERTIFICATE);
         return false;
     }
     *rest = slice_from(*rest, len);
@@ -277,7 +279,7 @@ static void on_deadline(struct deadline *d)
 
     switch (h->state) {
     case H1_HEAD:
-        refuse(h, block_slice(s->conn->in), CE_HEAD_TIMEOUT);
+        refuse(h, block_slice(s->conn->in), slice_of(NULL, 0), CE_HEAD_TIMEOUT);
         break;
     case H1_BUSY:
         stalled = server_has_stalled(s, &h->stall, s->conn->bytes_out);

@@ -97,7 +97,8 @@ static void on_request(void *owner, struct h2_stream *st, const struct http_requ
     r->expect_continue = request->expect_continue;
     if (server_is_stale(h->server)) {
         h2_session_refuse_new(h->session);
-        exchange_refuse(h->front->engine, &info, request->path, CE_AUTH_CERTIFICATE);
+        exchange_refuse(h->front->engine, &info, request->path, slice_of(NULL, 0),
+                        CE_AUTH_CERTIFICATE);
         return;
     }
     struct exchange *ex = exchange_begin(h->front->engine, &info, request);
@@ -115,7 +116,7 @@ static void on_refused(void *owner, struct h2_stream *st, enum corral_err why,
     request_of(st)->is_head = slice_eq_str(request->method, "HEAD");
     struct client_info info = server_client(h->server, &client_ops, request_of(st));
 
-    exchange_refuse(h->front->engine, &info, request->path, why);
+    exchange_refuse(h->front->engine, &info, request->path, request->fields.alias, why);
 }
 
 static void on_malformed(void *owner)

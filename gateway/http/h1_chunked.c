@@ -98,7 +98,7 @@ static enum corral_err on_trailer(struct h1_chunked *c, char byte)
     if (!c->has_colon) {
         if (byte == ':' && c->line_bytes > 0) {
             c->has_colon = true;
-        } else if (!http_is_token_char(u) || byte == '_') {
+        } else if (!http_is_token_char(u)) {
             return CE_HTTP_TRAILER;
         }
     } else if ((u < 0x20 && u != '\t') || u == 0x7f) {

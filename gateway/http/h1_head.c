@@ -225,6 +225,9 @@ static enum corral_err read_fields(struct slice rest, struct http_fields *out)
 {
     while (rest.len > 2) {
         size_t colon = http_field_name_len(rest);
+        bool plain = rest.ptr[colon] != '_'; /* a line end comes behind it */
+
+        colon = plain ? colon : http_token_len(rest);
         size_t len = colon + line_len(slice_of(rest.ptr + colon, rest.len - colon));
 
         assert(len + 1 < rest.len);
@@ -233,7 +236,9 @@ static enum corral_err read_fields(struct slice rest, struct http_fields *out)
         }
         /* An empty value is a value: its pointer is not NULL. */
         struct slice value = slice_of(rest.ptr + colon + 1, len - colon - 1);
-        enum corral_err err = http_fields_put(out, slice_of(rest.ptr, colon), slice_trim(value));
+        struct slice name = slice_of(rest.ptr, colon);
+        enum corral_err err = plain ? http_fields_put(out, name, slice_trim(value))
+                                    : http_fields_add(out, name, slice_trim(value));
         if (err != CE_OK) {
             return err;
         }
@@ -347,9 +352,11 @@ enum corral_err h1_read_request(struct slice head, bool is_tls, struct http_requ
 enum corral_err h1_read_probe(struct slice head, struct http_request *out)
 {
     enum corral_err err = read_request(head, false, out);
-    bool may_lack_host = out->minor == 0 && out->fields.times[HF_HOST] == 0;
+    size_t hosts = out->fields.times[HF_HOST];
+    bool lacks_host = hosts == 0 ? out->minor == 0
+                                 : hosts == 1 && http_field_value(&out->fields, HF_HOST).len == 0;
 
-    if (err == CE_OK && !may_lack_host) {
+    if (err == CE_OK && !lacks_host) {
         err = check_host(out);
     }
     return err == CE_OK ? http_check_body_rules(out) : err;

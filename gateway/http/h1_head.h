@@ -48,7 +48,8 @@ MUST_USE enum corral_err h1_read_request(struct slice head, bool is_tls, struct 
 
 /**
  * The same on a plain port for probes and scrapes: HTTP/1.0 may come without a Host, as the checks
- * of load balancers do (RFC 9112 section 3.2 asks for it in HTTP/1.1 only). `authority` is "" then.
+ * of load balancers do (RFC 9112 section 3.2 asks for it in HTTP/1.1 only), and any version with an
+ * empty one. `authority` is "" then.
  */
 MUST_USE enum corral_err h1_read_probe(struct slice head, struct http_request *out);
 

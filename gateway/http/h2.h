@@ -58,8 +58,7 @@ struct h2_stream {
 /** `owner` is that of h2_session_create. */
 struct h2_events {
     struct h2_stream *(*create)(void *owner); /* the front's memory; NULL: refuse the stream */
-    /** Gone: ended on both sides, or reset by one. */
-    void (*on_gone)(void *owner, struct h2_stream *st);
+    void (*on_gone)(void *owner, struct h2_stream *st); /* ended on both sides, or reset */
     /** A whole head that keeps every rule. Its slices live during the call. */
     void (*on_request)(void *owner, struct h2_stream *st, const struct http_request *request);
     /** A head that breaks a rule and can be answered; `request` as far as it was read. */

@@ -27,7 +27,7 @@ static const struct known {
     [29] = {"cache-control", 13, HF_CACHE_CONTROL},
 };
 
-/* 1: token character; 2: also allowed in a field name (no '_'). Indexed by byte. */
+/* 1: token character; 2: and not '_'. Indexed by byte. */
 static const uint8_t token_table[256] = {
     ['!'] = 3, ['#'] = 3, ['$'] = 3, ['%'] = 3, ['&'] = 3, ['\''] = 3, ['*'] = 3, ['+'] = 3,
     ['-'] = 3, ['.'] = 3, ['^'] = 3, ['`'] = 3, ['|'] = 3, ['~'] = 3,  ['_'] = 1, ['0'] = 3,
@@ -115,10 +115,69 @@ enum corral_err http_fields_put(struct http_fields *f, struct slice name, struct
     return CE_OK;
 }
 
+size_t http_token_len(struct slice s)
+{
+    size_t i = 0;
+
+    while (i < s.len && http_is_token_char((unsigned char)s.ptr[i])) {
+        i++;
+    }
+    return i;
+}
+
+/* Where a body ends and what it is; who sends it. Only names with a '-' can be meant. */
+static bool is_of_framing_or_identity(struct slice name)
+{
+    static const struct slice names[] = {
+        SLICE_LITERAL("content-length"),   SLICE_LITERAL("transfer-encoding"),
+        SLICE_LITERAL("content-encoding"), SLICE_LITERAL("content-type"),
+        SLICE_LITERAL("keep-alive"),       SLICE_LITERAL("proxy-connection"),
+        SLICE_LITERAL("x-api-key"),        SLICE_LITERAL("proxy-authorization"),
+        SLICE_LITERAL("x-real-ip"),        SLICE_LITERAL("true-client-ip"),
+        SLICE_LITERAL("remote-user"),      SLICE_LITERAL("x-remote-user"),
+    };
+    static const struct slice families[] = {
+        SLICE_LITERAL("x-corral-"), SLICE_LITERAL("x-forwarded-"), SLICE_LITERAL("x-openwebui-"),
+        SLICE_LITERAL("x-client-"), SLICE_LITERAL("x-auth-"),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        if (slice_eq(name, names[i])) {
+            return true;
+        }
+    }
+    for (size_t i = 0; i < ARRAY_LEN(families); i++) {
+        if (slice_starts_with(name, families[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A name with '_', read by somebody who maps that to '-'. */
+static bool is_alias(struct slice name)
+{
+    NOT_ZEROED char folded[HTTP_MAX_NAME_BYTES];
+
+    if (name.len > sizeof(folded)) {
+        return false; /* too long anyway */
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        folded[i] = name.ptr[i] == '_' ? '-' : ascii_lower(name.ptr[i]);
+    }
+    return is_of_framing_or_identity(slice_of(folded, name.len));
+}
+
 enum corral_err http_fields_add(struct http_fields *f, struct slice name, struct slice value)
 {
-    return name.len == 0 || http_field_name_len(name) != name.len ? CE_HTTP_FIELD_NAME
-                                                                  : http_fields_put(f, name, value);
+    if (!http_is_token(name)) {
+        return CE_HTTP_FIELD_NAME;
+    }
+    if (http_field_name_len(name) != name.len && is_alias(name)) {
+        f->alias = name;
+        return CE_HTTP_FIELD_ALIAS;
+    }
+    return http_fields_put(f, name, value);
 }
 
 bool http_list_next(struct slice *rest, struct slice *out_element)

@@ -54,6 +54,7 @@ struct http_fields {
     size_t count;
     uint8_t first[HF_COUNT]; /* index + 1 of the first field of that id; 0: absent */
     uint8_t times[HF_COUNT]; /* how often it occurs */
+    struct slice alias;      /* the name that CE_HTTP_FIELD_ALIAS is about */
     struct http_field at[HTTP_MAX_FIELDS];
 };
 
@@ -91,19 +92,23 @@ enum http_field_id http_field_lookup(struct slice name);
 struct slice http_field_value(const struct http_fields *f, enum http_field_id id);
 
 /**
- * Add one field after the checks of RFC 9110 section 5: token name without '_' of at most
- * HTTP_MAX_NAME_BYTES; value of VCHAR, SP, HTAB and obs-text.
+ * Add one field after the checks of RFC 9110 section 5: token name of at most HTTP_MAX_NAME_BYTES;
+ * value of VCHAR, SP, HTAB and obs-text. A name with '_' is unknown here, but others read '-' in
+ * its place, as CGI does: one that would be about framing or identity then is refused.
  *
- * @return CE_OK, CE_HTTP_FIELD_NAME, CE_HTTP_FIELD_VALUE, CE_HTTP_TOO_MANY_FIELDS,
- *         CE_HTTP_HEAD_TOO_LARGE (name or value over its own limit).
+ * @return CE_OK, CE_HTTP_FIELD_NAME, CE_HTTP_FIELD_ALIAS (f->alias), CE_HTTP_FIELD_VALUE,
+ *         CE_HTTP_TOO_MANY_FIELDS, CE_HTTP_HEAD_TOO_LARGE (name or value over its own limit).
  */
 MUST_USE enum corral_err http_fields_add(struct http_fields *f, struct slice name,
                                          struct slice value);
 
-/** How many bytes from the front a field name may have: token characters but '_'. */
+/** How many bytes from the front may be of a field's name without '_', as most are. */
 size_t http_field_name_len(struct slice s);
 
-/** http_fields_add with a name that is not empty and of which every byte was found to be one. */
+/** The same for any name. */
+size_t http_token_len(struct slice s);
+
+/** http_fields_add with a name that is not empty and that http_field_name_len has measured. */
 MUST_USE enum corral_err http_fields_put(struct http_fields *f, struct slice name,
                                          struct slice value);
 

@@ -111,12 +111,14 @@ static void read_member(struct slice text, const struct scan_value *v, enum cata
         m->size_vram = number_of(text, v);
     } else if (scan_key_is(v, SLICE_LITERAL("context_length"))) {
         m->context_length = number_of(text, v);
+    } else if (scan_key_is(v, SLICE_LITERAL("remote_host"))) {
+        m->remote = v->kind != SCAN_NULL && plain_string(text, v).len > 0;
     } else if (scan_key_is(v, time)) {
         m->time_ns = time_of(plain_string(text, v));
     }
 }
 
-/* False for an entry whose name is none of ours: a cloud stub, another registry. */
+/* False for an entry whose name is none. */
 static bool read_entry(struct slice text, const struct scan_value *entry, enum catalog_kind kind,
                        struct catalog_model *out)
 {
@@ -127,11 +129,14 @@ static bool read_entry(struct slice text, const struct scan_value *entry, enum c
     while (entry->kind == SCAN_OBJECT && scan_next(&c, &v)) {
         read_member(text, &v, kind, &m);
     }
-    if (m.spelled.len == 0 || model_parse(m.spelled, &m.name) != CE_OK) {
-        return false;
+    enum corral_err err = model_parse(m.spelled, &m.name);
+
+    m.remote = m.remote || err == CE_MODEL_REMOTE;
+    if (err == CE_OK || err == CE_MODEL_REMOTE) {
+        *out = m;
+        return true;
     }
-    *out = m;
-    return true;
+    return false;
 }
 
 /* `models` is null when Go has nothing to list. */
@@ -153,7 +158,10 @@ static enum corral_err read_entries(struct slice text, enum catalog_kind kind, s
             return CE_TOO_LARGE;
         }
         c->models = xgrow(c->models, c->count, &capacity, sizeof(*c->models));
-        c->count += read_entry(text, &entry, kind, &c->models[c->count]) ? 1 : 0;
+        if (read_entry(text, &entry, kind, &c->models[c->count])) {
+            c->remote += c->models[c->count].remote ? 1 : 0;
+            c->count++;
+        }
     }
     return CE_OK;
 }

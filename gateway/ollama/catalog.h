@@ -3,8 +3,9 @@
  *
  * A catalog is what one replica said once to GET /api/tags or /api/ps; immutable after parsing, so
  * threads may share it under their own count. Entries are re-emitted as the replica wrote them.
- * Merging drops doubles by canonical name: of a tag the first replica's entry stays, of a loaded
- * model the one that lives longest. Order is Ollama's: newest first, longest-lived first.
+ * Merging drops doubles by canonical name: of a tag the first replica's entry stays, but a remote
+ * one only where there is no other; of a loaded model the one that lives longest. Order is
+ * Ollama's: newest first, longest-lived first.
  */
 #ifndef CORRAL_OLLAMA_CATALOG_H
 #define CORRAL_OLLAMA_CATALOG_H
@@ -28,25 +29,28 @@ struct catalog_model {
     int64_t time_ns;         /* since 1970; tags: modified_at, ps: expires_at. Clamped to int64 */
     uint64_t size_vram;      /* ps */
     uint64_t context_length; /* ps */
+    bool remote;             /* what is asked of it leaves the building; of tags only */
 };
 
 struct catalog {
     struct catalog_model *models; /* owned */
     size_t count;
-    char *text; /* owned; what the slices point into */
+    size_t remote; /* of them */
+    char *text;    /* owned; what the slices point into */
 };
 
 enum catalog_kind { CATALOG_TAGS, CATALOG_PS };
 
 /** Whether a caller may see a model. Pure; called once per model. */
 struct catalog_filter {
-    bool (*allowed)(const struct model_name *model, void *arg); /* NULL: all */
+    bool (*allowed)(const struct model_name *model, void *arg);        /* NULL: all */
+    bool (*remote_allowed)(const struct model_name *model, void *arg); /* NULL: none */
     void *arg;
 };
 
 /**
- * Parse a replica's answer. Entries whose names are none of ours (cloud stubs, other hosts) are
- * left out.
+ * Parse a replica's answer. Entries whose names are none that Ollama can store are left out. Remote
+ * is an entry with a cloud tag, or one that names a remote_host.
  * @param out  caller owns, ends with catalog_destroy.
  * @return CE_OK, CE_TOO_LARGE (bytes or models), CE_NO_MEMORY, CE_UPSTREAM_NONSENSE.
  */
@@ -63,8 +67,13 @@ const struct catalog_model *catalog_find(const struct catalog *c, const struct m
  */
 struct catalog_merged {
     size_t count;
+    size_t remote; /* of them */
     const struct catalog_model *models[];
 };
+
+/** The entry of a model, or NULL. */
+const struct catalog_model *catalog_merged_find(const struct catalog_merged *list,
+                                                const struct model_name *name);
 
 /** NULL entries in `lists` are skipped. Caller owns the result, frees it with free(). */
 struct catalog_merged *catalog_merge(enum catalog_kind kind, const struct catalog *const *lists,
@@ -82,8 +91,8 @@ MUST_USE enum corral_err catalog_write_v1_models(const struct catalog_merged *li
 /**
  * Append the body of /v1/models/{id}.
  * @param id  as the client spelled it; the answer repeats it.
- * @return CE_OK; CE_MODEL_NAME, CE_MODEL_REMOTE; CE_MODEL_FORBIDDEN (asked first, whether it exists
- *         or not); CE_MODEL_UNKNOWN; the buffer's error.
+ * @return CE_OK; CE_MODEL_NAME; CE_MODEL_FORBIDDEN (asked first, whether it exists or not);
+ *         CE_MODEL_REMOTE; CE_MODEL_UNKNOWN; the buffer's error.
  */
 MUST_USE enum corral_err catalog_write_v1_model(const struct catalog_merged *list, struct slice id,
                                                 struct catalog_filter filter, struct buf *out);

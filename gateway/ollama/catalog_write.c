@@ -46,7 +46,14 @@ static int by_time(const void *a, const void *b)
     return x->rank < y->rank ? -1 : 1;
 }
 
-/* Sorted by name: of equal ones the first stays, of loaded ones the one that lives longest. */
+/* Of two entries of one model: whether the second takes the first one's place. */
+static bool is_better(const struct catalog_model *next, const struct catalog_model *kept,
+                      enum catalog_kind kind)
+{
+    return kind == CATALOG_PS ? next->time_ns > kept->time_ns : kept->remote && !next->remote;
+}
+
+/* Sorted by name, and of equal ones by rank. */
 static void drop_doubles(struct picks *p, enum catalog_kind kind)
 {
     size_t kept = 0;
@@ -56,8 +63,7 @@ static void drop_doubles(struct picks *p, enum catalog_kind kind)
 
         if (!same) {
             p->items[kept++] = p->items[i];
-        } else if (kind == CATALOG_PS &&
-                   p->items[i].model->time_ns > p->items[kept - 1].model->time_ns) {
+        } else if (is_better(p->items[i].model, p->items[kept - 1].model, kind)) {
             p->items[kept - 1] = p->items[i];
         }
     }
@@ -95,6 +101,7 @@ struct catalog_merged *catalog_merge(enum catalog_kind kind, const struct catalo
     merged->count = p.count;
     for (size_t i = 0; i < p.count; i++) {
         merged->models[i] = p.items[i].model;
+        merged->remote += p.items[i].model->remote ? 1 : 0;
     }
     free(p.items);
     return merged;
@@ -126,6 +133,14 @@ static enum corral_err write_listed(const struct catalog_model *m, struct buf *o
     return write_openai(m->spelled, m, out);
 }
 
+static bool may_see(struct catalog_filter filter, const struct catalog_model *m)
+{
+    bool passes = !m->remote ||
+                  (filter.remote_allowed != NULL && filter.remote_allowed(&m->name, filter.arg));
+
+    return passes && (filter.allowed == NULL || filter.allowed(&m->name, filter.arg));
+}
+
 static enum corral_err
 write_list(const char *before, const struct catalog_merged *list, struct catalog_filter filter,
            enum corral_err (*entry)(const struct catalog_model *, struct buf *), struct buf *out)
@@ -136,7 +151,7 @@ write_list(const char *before, const struct catalog_merged *list, struct catalog
     for (size_t i = 0; err == CE_OK && i < list->count; i++) {
         const struct catalog_model *m = list->models[i];
 
-        if (filter.allowed != NULL && !filter.allowed(&m->name, filter.arg)) {
+        if (!may_see(filter, m)) {
             continue;
         }
         err = first ? CE_OK : buf_append_str(out, ",");
@@ -163,8 +178,8 @@ enum corral_err catalog_write_v1_models(const struct catalog_merged *list,
     return err == CE_OK ? buf_append_str(out, "]}\n") : err;
 }
 
-static const struct catalog_model *find_merged(const struct catalog_merged *list,
-                                               const struct model_name *name)
+const struct catalog_model *catalog_merged_find(const struct catalog_merged *list,
+                                                const struct model_name *name)
 {
     for (size_t i = 0; i < list->count; i++) {
         if (model_eq(&list->models[i]->name, name)) {
@@ -180,14 +195,21 @@ enum corral_err catalog_write_v1_model(const struct catalog_merged *list, struct
     struct model_name name;
     enum corral_err err = model_parse(id, &name);
 
-    if (err != CE_OK) {
+    if (err != CE_OK && err != CE_MODEL_REMOTE) {
         return err;
     }
     if (filter.allowed != NULL && !filter.allowed(&name, filter.arg)) {
         return CE_MODEL_FORBIDDEN;
     }
-    const struct catalog_model *found = find_merged(list, &name);
+    const struct catalog_model *found = catalog_merged_find(list, &name);
 
+    if (err == CE_MODEL_REMOTE || (found != NULL && found->remote)) {
+        bool passes = filter.remote_allowed != NULL && filter.remote_allowed(&name, filter.arg);
+
+        if (!passes) {
+            return CE_MODEL_REMOTE;
+        }
+    }
     if (found == NULL) {
         return CE_MODEL_UNKNOWN;
     }

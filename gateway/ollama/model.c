@@ -5,11 +5,11 @@
 #define HOST "registry.ollama.ai"
 #define LIBRARY "library"
 
-enum { TEXT_MAX = sizeof(HOST) + 3 * (MODEL_PART_MAX + 1) };
+enum { TEXT_MAX = MODEL_HOST_MAX + 3 * (MODEL_PART_MAX + 1) };
 static_assert((int)TEXT_MAX <= (int)MODEL_TEXT_BYTES, "a canonical name fits");
 
 struct parts {
-    struct slice host; /* empty: the default */
+    struct slice host;
     struct slice space;
     struct slice model;
     struct slice tag;
@@ -27,7 +27,7 @@ static size_t find_last(struct slice s, char byte)
 }
 
 /* What unicode.IsSpace trims and a name may be framed by, as far as it is ASCII. */
-static struct slice trim(struct slice s)
+struct slice model_trim(struct slice s)
 {
     static const char space[] = " \t\r\n\v\f";
 
@@ -48,7 +48,7 @@ static struct slice cut_tag(struct slice *s)
     if (colon == s->len || slice_find(slice_from(*s, colon), '/') < s->len - colon) {
         return slice_of(NULL, 0);
     }
-    struct slice tag = trim(slice_from(*s, colon + 1));
+    struct slice tag = slice_of(s->ptr + colon + 1, s->len - colon - 1); /* "": not NULL */
 
     s->len = colon;
     return tag;
@@ -57,7 +57,6 @@ static struct slice cut_tag(struct slice *s)
 static bool is_cloud(struct slice tag)
 {
     static const struct slice suffix = SLICE_LITERAL("-cloud");
-
     return slice_eq_nocase(tag, SLICE_LITERAL("cloud")) ||
            (tag.len > suffix.len && slice_eq_nocase(slice_from(tag, tag.len - suffix.len), suffix));
 }
@@ -67,18 +66,17 @@ static bool is_alnum(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/* types/model/name.go isValidPart, and no "..": no reader of paths may be tempted. */
-static bool part_valid(struct slice part, bool dots)
+/* types/model/name.go isValidPart. No part can be "..", since none begins with a dot. */
+static bool part_valid(struct slice part, size_t max, const char *others)
 {
-    if (part.len == 0 || part.len > MODEL_PART_MAX ||
+    if (part.ptr == NULL || part.len == 0 || part.len > max ||
         !(is_alnum(part.ptr[0]) || part.ptr[0] == '_')) {
         return false;
     }
     for (size_t i = 1; i < part.len; i++) {
         char c = part.ptr[i];
-        bool dot = c == '.' && dots && part.ptr[i - 1] != '.';
 
-        if (!is_alnum(c) && c != '_' && c != '-' && !dot) {
+        if (!is_alnum(c) && (c == '\0' || strchr(others, c) == NULL)) {
             return false;
         }
     }
@@ -97,17 +95,15 @@ static struct slice cut_segment(struct slice *s)
 
 static bool split(struct slice rest, struct parts *p)
 {
-    bool slash_ends = rest.len > 0 && (rest.ptr[0] == '/' || rest.ptr[rest.len - 1] == '/');
-
-    if (slash_ends) {
+    if (rest.ptr == NULL || rest.len == 0 || rest.ptr[0] == '/' || rest.ptr[rest.len - 1] == '/') {
         return false;
     }
     p->model = cut_segment(&rest);
     p->space = rest.len > 0 ? cut_segment(&rest) : SLICE_LITERAL(LIBRARY);
-    if (rest.len > 0 && !slice_eq_nocase(rest, SLICE_LITERAL(HOST))) {
-        return false;
-    }
-    return part_valid(p->model, true) && part_valid(p->space, false) && part_valid(p->tag, true);
+    p->host = rest.len > 0 ? rest : SLICE_LITERAL(HOST);
+    return part_valid(p->model, MODEL_PART_MAX, "_-.") &&
+           part_valid(p->space, MODEL_PART_MAX, "_-") &&
+           part_valid(p->tag, MODEL_PART_MAX, "_-.") && part_valid(p->host, MODEL_HOST_MAX, "_-.:");
 }
 
 static void put(struct model_name *m, struct slice text)
@@ -121,7 +117,8 @@ static void put(struct model_name *m, struct slice text)
 static void put_canonical(struct model_name *m, const struct parts *p)
 {
     m->len = 0;
-    put(m, SLICE_LITERAL(HOST "/"));
+    put(m, p->host);
+    put(m, SLICE_LITERAL("/"));
     put(m, p->space);
     put(m, SLICE_LITERAL("/"));
     put(m, p->model);
@@ -136,43 +133,40 @@ enum corral_err model_parse(struct slice spelled, struct model_name *out)
     if (spelled.len > MODEL_SPELLED_MAX) {
         return CE_MODEL_NAME;
     }
-    struct slice rest = trim(spelled);
-    bool has_colon = slice_find(rest, ':') < rest.len;
+    struct slice rest = model_trim(spelled);
 
     p.tag = cut_tag(&rest);
     if (slice_eq_nocase(p.tag, SLICE_LITERAL("local"))) {
-        rest = trim(rest);
-        has_colon = slice_find(rest, ':') < rest.len;
         p.tag = cut_tag(&rest);
     }
-    if (!has_colon) {
+    if (p.tag.ptr == NULL) {
         p.tag = SLICE_LITERAL("latest");
     }
-    bool valid = split(rest, &p);
-    if (is_cloud(p.tag)) {
-        if (valid) {
-            put_canonical(out, &p);
-        }
-        return valid ? CE_MODEL_REMOTE : CE_MODEL_NAME;
+    if (!split(rest, &p)) {
+        return CE_MODEL_NAME;
     }
-    if (valid) {
-        put_canonical(out, &p);
-    }
-    return valid ? CE_OK : CE_MODEL_NAME;
+    put_canonical(out, &p);
+    return is_cloud(p.tag) ? CE_MODEL_REMOTE : CE_OK;
 }
 
 struct slice model_short(const struct model_name *m)
 {
-    struct slice text = slice_from(model_text(m), sizeof(HOST));
-    struct slice library = SLICE_LITERAL(LIBRARY "/");
+    const struct slice host = SLICE_LITERAL(HOST "/");
+    const struct slice library = SLICE_LITERAL(LIBRARY "/");
+    struct slice text = model_text(m);
 
+    if (!slice_starts_with(text, host)) {
+        return text;
+    }
+    text = slice_from(text, host.len);
     return slice_starts_with(text, library) ? slice_from(text, library.len) : text;
 }
 
 struct slice model_namespace(const struct model_name *m)
 {
-    struct slice text = slice_from(model_text(m), sizeof(HOST));
+    struct slice text = model_text(m);
 
+    text = slice_from(text, slice_find(text, '/') + 1);
     return slice_of(text.ptr, slice_find(text, '/'));
 }
 
@@ -181,22 +175,31 @@ bool model_eq(const struct model_name *a, const struct model_name *b)
     return slice_eq(model_text(a), model_text(b));
 }
 
+/* Whether what stands before the first '/' can be no namespace: it has a dot or a port. */
+static bool begins_with_host(struct slice pattern)
+{
+    struct slice first = slice_of(pattern.ptr, slice_find(pattern, '/'));
+
+    return first.len < pattern.len &&
+           (slice_find(first, '.') < first.len || slice_find(first, ':') < first.len);
+}
+
 /* The pattern with registry, namespace and tag filled in. False when it cannot fit a name. */
 static bool pattern_complete(struct slice pattern, struct model_name *out)
 {
     size_t slashes = 0;
     struct slice rest = pattern;
 
-    if (pattern.len == 0 || pattern.len > MODEL_SPELLED_MAX - sizeof(HOST "/" LIBRARY ":*")) {
+    if (pattern.len == 0 || pattern.len > MODEL_TEXT_BYTES - sizeof(HOST "/" LIBRARY "/:*")) {
         return false;
     }
     for (size_t i = 0; i < pattern.len; i++) {
         slashes += pattern.ptr[i] == '/' ? 1 : 0;
     }
-    bool tagged = cut_tag(&rest).ptr != NULL || rest.len < pattern.len;
+    bool tagged = cut_tag(&rest).ptr != NULL;
 
     out->len = 0;
-    if (slashes < 2) {
+    if (slashes < 2 && !begins_with_host(pattern)) {
         put(out, SLICE_LITERAL(HOST "/"));
     }
     if (slashes < 1) {
@@ -249,7 +252,7 @@ bool model_pattern_matches(struct slice pattern, const struct model_name *m)
 {
     struct model_name full;
 
-    pattern = trim(pattern);
+    pattern = model_trim(pattern);
     if (slice_eq_str(pattern, "*")) {
         return true;
     }

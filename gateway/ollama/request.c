@@ -30,7 +30,7 @@ static enum corral_err fail(struct request_info *info, enum field f, enum corral
 static enum corral_err read_name(const struct request_rules *rules, struct slice spelled,
                                  struct arena *arena, const struct model_name **out, bool *remote)
 {
-    struct model_name *name = arena_alloc(arena, sizeof(*name));
+    struct model_name *name = arena_alloc_raw(arena, sizeof(*name));
     enum corral_err err = model_parse(spelled, name);
 
     if (err == CE_MODEL_REMOTE && rules->allow_remote) {
@@ -74,7 +74,7 @@ static enum corral_err read_copy(const struct request_parts *p, const struct req
 
 /* The CLI sends the model in the old field `name` with `model` empty. Two that differ are a trap.
  */
-static enum corral_err read_model(const struct request_parts *p, const struct request_rules *rules,
+static enum corral_err read_model(struct request_parts *p, const struct request_rules *rules,
                                   struct arena *arena, struct request_info *info)
 {
     struct slice model = {NULL, 0};
@@ -86,10 +86,13 @@ static enum corral_err read_model(const struct request_parts *p, const struct re
     if (p->has[FIELD_NAME] && p->route->dialect == DIALECT_NATIVE) {
         name = read_string(p, FIELD_NAME, arena);
     }
-    if (model.len > 0 && name.len > 0 && !slice_eq(model, name)) {
+    if (model.len > 0 && name.len > 0 && !slice_eq(model_trim(model), model_trim(name))) {
         return fail(info, FIELD_NAME, CE_FIELD_REFUSED);
     }
-    info->spelled = model.len > 0 ? model : name;
+    struct slice spelled = model.len > 0 ? model : name;
+
+    info->spelled = model_trim(spelled);
+    p->model_has_blanks = info->spelled.len < spelled.len;
     if (info->spelled.len == 0) {
         return fail(info, FIELD_MODEL, CE_MODEL_MISSING);
     }
@@ -146,7 +149,7 @@ static enum corral_err read_output(struct request_parts *p, struct request_info 
     info->output_asked = -1;
     info->output_bound = -1;
     if (parts_output_in_options(p->route) && p->has[FIELD_OPTIONS] &&
-        scan_find(p->body, &p->at[FIELD_OPTIONS], SLICE_LITERAL("num_predict"), &v) &&
+        scan_find_exact(p->body, &p->at[FIELD_OPTIONS], SLICE_LITERAL("num_predict"), &v) &&
         v.kind != SCAN_NULL) {
         if (v.kind != SCAN_NUMBER) {
             info->field = "options.num_predict";

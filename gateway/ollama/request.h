@@ -33,7 +33,7 @@ enum request_option {
 };
 
 struct request_rules {
-    unsigned allowed_options; /* enum request_option; NUM_CTX needs num_ctx_max too */
+    unsigned allowed_options; /* enum request_option; of num_ctx num_ctx_max decides */
     int64_t num_ctx_max;      /* tokens; 0: num_ctx is dropped */
     int64_t output_bound;     /* tokens; -1: none. 0 is written as 1: to Ollama 0 is no limit */
     bool inject_usage;        /* ask for counts on the SSE routes that know include_usage */
@@ -77,8 +77,8 @@ struct request_info {
 
     const struct splice *splices; /* ascending, not overlapping; in the arena */
     size_t splice_count;
-
-    const char *field; /* also on failure: the offending field, static text; NULL when none */
+    struct slice changed; /* what request_rewrite changed, for people; in the arena, or empty */
+    const char *field;    /* also on failure: the offending field, static text; NULL when none */
 };
 
 /**

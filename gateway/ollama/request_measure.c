@@ -1,5 +1,6 @@
 /*
- * What a body weighs: messages, inputs, images. Each dialect hides its images elsewhere:
+ * What a body weighs, and which of its objects are structs to Ollama: messages, inputs, images.
+ * Each dialect hides its images elsewhere:
  *
  *   native generate       images[]
  *   native chat           messages[].images[]
@@ -17,21 +18,27 @@ static enum corral_err fail(struct request_info *info, const char *field, enum c
     return err;
 }
 
-static uint8_t role_if(bool condition, enum part_role role)
+static uint8_t role_if(bool condition, unsigned role)
 {
     return condition ? (uint8_t)role : PART_NONE;
+}
+
+/* The parts of a content are structs, but in /v1/chat/completions and within a tool's result. */
+static uint8_t struct_if_typed(const struct request_parts *p)
+{
+    return role_if(p->route->id != ROUTE_ID_V1_CHAT, SCAN_ROLE_STRUCT);
 }
 
 static uint8_t begin_base64(struct request_parts *p, const char *field)
 {
     p->image = (struct part_image){.state = IMAGE_BASE64, .field = field};
-    return PART_BASE64;
+    return PART_BASE64 | SCAN_ROLE_STRICT;
 }
 
 static uint8_t begin_url(struct request_parts *p)
 {
     p->image = (struct part_image){.state = IMAGE_URL_SCHEME, .field = "image_url"};
-    return PART_URL;
+    return PART_URL | SCAN_ROLE_STRICT;
 }
 
 static enum corral_err begin_message(struct request_parts *p, const struct request_rules *rules,
@@ -41,8 +48,44 @@ static enum corral_err begin_message(struct request_parts *p, const struct reque
     if (++info->messages > rules->messages_max) {
         return fail(info, field_name(f), CE_BODY_TOO_LARGE);
     }
-    *out_role = role_if(v->kind == SCAN_OBJECT, PART_MESSAGE);
+    *out_role = role_if(v->kind == SCAN_OBJECT, PART_MESSAGE | SCAN_ROLE_STRUCT);
     return CE_OK;
+}
+
+/* Who speaks, and what binds a call, its function and its result together: names, not text. */
+static bool is_name(const struct scan_value *v)
+{
+    static const struct slice names[] = {
+        SLICE_LITERAL("role"),         SLICE_LITERAL("name"),        SLICE_LITERAL("id"),
+        SLICE_LITERAL("tool_call_id"), SLICE_LITERAL("tool_use_id"), SLICE_LITERAL("tool_name"),
+        SLICE_LITERAL("call_id"),
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(names) && v->kind == SCAN_STRING; i++) {
+        if (scan_key_is(v, names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A member of a tool, of a call, or of the function inside of either. */
+static uint8_t begin_tool_member(const struct request_parts *p, uint8_t around,
+                                 const struct scan_value *v)
+{
+    bool api_tool = p->route->id != ROUTE_ID_V1_MESSAGES && p->route->id != ROUTE_ID_V1_RESPONSES;
+
+    if (is_name(v)) {
+        return SCAN_ROLE_STRICT;
+    }
+    if (v->kind != SCAN_OBJECT || !api_tool) {
+        return PART_NONE;
+    }
+    if (around != PART_TOOL_FUNCTION) {
+        return role_if(scan_key_is(v, SLICE_LITERAL("function")),
+                       PART_TOOL_FUNCTION | SCAN_ROLE_STRUCT);
+    }
+    return role_if(scan_key_is(v, SLICE_LITERAL("parameters")), SCAN_ROLE_STRUCT);
 }
 
 static enum corral_err begin_message_member(struct request_parts *p, const struct scan_value *v,
@@ -50,6 +93,14 @@ static enum corral_err begin_message_member(struct request_parts *p, const struc
 {
     bool native = p->route->dialect == DIALECT_NATIVE;
 
+    if (is_name(v)) {
+        *out_role = SCAN_ROLE_STRICT;
+        return CE_OK;
+    }
+    if (v->kind == SCAN_ARRAY && scan_key_is(v, SLICE_LITERAL("tool_calls"))) {
+        *out_role = PART_CALLS;
+        return CE_OK;
+    }
     if (!native) {
         *out_role = role_if(v->kind == SCAN_ARRAY && scan_key_is(v, SLICE_LITERAL("content")),
                             PART_CONTENT);
@@ -74,7 +125,10 @@ static uint8_t begin_part_member(struct request_parts *p, uint8_t around,
                                       : role_if(v->kind == SCAN_OBJECT, PART_IMAGE_URL);
     }
     if (v->kind == SCAN_OBJECT && scan_key_is(v, SLICE_LITERAL("source"))) {
-        return PART_SOURCE;
+        return role_if(true, around == PART_PART ? PART_SOURCE | struct_if_typed(p) : PART_SOURCE);
+    }
+    if (is_name(v)) {
+        return SCAN_ROLE_STRICT;
     }
     return role_if(around == PART_PART && v->kind == SCAN_ARRAY &&
                        scan_key_is(v, SLICE_LITERAL("content")),
@@ -117,7 +171,7 @@ enum corral_err measure_begin(struct request_parts *p, const struct request_rule
         *out_role = is_string ? begin_base64(p, "images") : 0;
         return is_string ? CE_OK : fail(info, "images", CE_JSON_TYPE);
     case PART_CONTENT:
-        *out_role = role_if(v->kind == SCAN_OBJECT, PART_PART);
+        *out_role = role_if(v->kind == SCAN_OBJECT, PART_PART | struct_if_typed(p));
         return CE_OK;
     case PART_NESTED_CONTENT:
         *out_role = role_if(v->kind == SCAN_OBJECT, PART_NESTED_PART);
@@ -125,6 +179,17 @@ enum corral_err measure_begin(struct request_parts *p, const struct request_rule
     case PART_PART:
     case PART_NESTED_PART:
         *out_role = begin_part_member(p, around, v);
+        return CE_OK;
+    case PART_TOOLS:
+        *out_role = role_if(v->kind == SCAN_OBJECT, PART_TOOL | SCAN_ROLE_STRUCT);
+        return CE_OK;
+    case PART_CALLS:
+        *out_role = role_if(v->kind == SCAN_OBJECT, PART_CALL | SCAN_ROLE_STRUCT);
+        return CE_OK;
+    case PART_TOOL:
+    case PART_CALL:
+    case PART_TOOL_FUNCTION:
+        *out_role = begin_tool_member(p, around, v);
         return CE_OK;
     case PART_IMAGE_URL:
         *out_role = is_string && scan_key_is(v, SLICE_LITERAL("url")) ? begin_url(p) : 0;

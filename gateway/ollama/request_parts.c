@@ -43,6 +43,7 @@ static const struct {
     [FIELD_MESSAGES] = NAMED("messages", IS_ARRAY, IS_ARRAY),
     [FIELD_INPUT] = NAMED("input", IS_ANY, IS_ANY),
     [FIELD_IMAGES] = NAMED("images", IS_ARRAY, IS_ANY),
+    [FIELD_TOOLS] = NAMED("tools", IS_ANY, IS_ANY),
     [FIELD_MAX_TOKENS] = NAMED("max_tokens", IS_ANY, IS_NUMBER),
     [FIELD_MAX_COMPLETION_TOKENS] = NAMED("max_completion_tokens", IS_ANY, IS_NUMBER),
     [FIELD_MAX_OUTPUT_TOKENS] = NAMED("max_output_tokens", IS_ANY, IS_NUMBER),
@@ -53,7 +54,10 @@ const char *field_name(enum field f)
     return fields[f].name;
 }
 
-/* Options of Ollama's Runner struct: a changed one makes it load the model again. */
+/*
+ * Options of Ollama's Runner struct: a changed one makes it load the model again. `options` is a
+ * map to Ollama: another spelling of a name is another name, which it does not know.
+ */
 #define OPTION(name, bit)                                                                          \
     {                                                                                              \
         name, sizeof(name) - 1, bit                                                                \
@@ -80,11 +84,21 @@ _Static_assert(1 + 2 * FIELD_COUNT + 1 + OPTION_NOTES + USAGE_NOTES <= SCAN_NOTE
 unsigned parts_runner_option(const struct scan_value *member)
 {
     for (size_t i = 0; i < ARRAY_LEN(runner_options); i++) {
-        if (scan_key_is(member, slice_of(runner_options[i].name, runner_options[i].len))) {
+        if (scan_key_equals(member, slice_of(runner_options[i].name, runner_options[i].len))) {
             return runner_options[i].bit;
         }
     }
     return 0;
+}
+
+const char *parts_option_name(unsigned bit)
+{
+    size_t i = 0;
+
+    while (runner_options[i].bit != bit) {
+        i++;
+    }
+    return runner_options[i].name;
 }
 
 enum field field_of(const struct scan_value *member)
@@ -150,7 +164,10 @@ static uint8_t role_of(const struct request_parts *p, enum field f, enum scan_ki
         return PART_OPTIONS;
     }
     if (kind == SCAN_OBJECT && f == FIELD_STREAM_OPTIONS) {
-        return PART_STREAM_OPTIONS;
+        return PART_STREAM_OPTIONS | SCAN_ROLE_STRUCT;
+    }
+    if (f <= FIELD_DESTINATION) {
+        return PART_LEAF | SCAN_ROLE_STRICT; /* a model's name */
     }
     if (kind != SCAN_ARRAY) {
         return PART_LEAF;
@@ -162,6 +179,8 @@ static uint8_t role_of(const struct request_parts *p, enum field f, enum scan_ki
         return responses ? PART_ITEMS : PART_INPUTS;
     case FIELD_IMAGES:
         return p->route->dialect == DIALECT_NATIVE ? PART_IMAGES : PART_LEAF;
+    case FIELD_TOOLS:
+        return PART_TOOLS;
     default:
         return PART_LEAF;
     }
@@ -193,7 +212,7 @@ enum corral_err parts_begin_member(struct request_parts *p, const struct scan_va
     p->has[f] = v->kind != SCAN_NULL;
     p->note[f] = note;
     *out_role = role_of(p, f, v->kind);
-    if (*out_role == PART_OPTIONS || *out_role == PART_STREAM_OPTIONS) {
+    if (v->kind == SCAN_OBJECT && (f == FIELD_OPTIONS || f == FIELD_STREAM_OPTIONS)) {
         p->options = (struct part_list){.holder = note};
     }
     return CE_OK;
@@ -202,9 +221,9 @@ enum corral_err parts_begin_member(struct request_parts *p, const struct scan_va
 void parts_begin_option(struct request_parts *p, uint8_t around, const struct scan_value *v,
                         uint8_t *out_role)
 {
-    bool known = around == PART_OPTIONS
-                     ? parts_runner_option(v) != 0 || scan_key_is(v, SLICE_LITERAL("num_predict"))
-                     : scan_key_is(v, SLICE_LITERAL("include_usage"));
+    bool known = around == PART_OPTIONS ? parts_runner_option(v) != 0 ||
+                                              scan_key_equals(v, SLICE_LITERAL("num_predict"))
+                                        : scan_key_is(v, SLICE_LITERAL("include_usage"));
 
     take_down(p->notes, &p->options, v, known);
     *out_role = PART_LEAF;

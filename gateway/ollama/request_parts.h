@@ -27,6 +27,7 @@ enum field {
     FIELD_MESSAGES,
     FIELD_INPUT,
     FIELD_IMAGES,
+    FIELD_TOOLS,
     FIELD_MAX_TOKENS,
     FIELD_MAX_COMPLETION_TOKENS,
     FIELD_MAX_OUTPUT_TOKENS,
@@ -51,6 +52,11 @@ enum part_role {
     PART_NESTED_PART,
     PART_IMAGE_URL,             /* an object around a URL */
     PART_SOURCE,                /* an object around base64 */
+    PART_TOOLS,                 /* a member of the top level, whose elements are tools */
+    PART_TOOL,                  /* what has a name: a tool, ... */
+    PART_CALLS,                 /* of a message: an array of calls */
+    PART_CALL,                  /* ... a call ... */
+    PART_TOOL_FUNCTION,         /* ... and the function inside of either */
     PART_LEAF = SCAN_ROLE_LEAF, /* any other member of the top level, options, stream_options */
     PART_BASE64,                /* a string that is an image */
     PART_URL,                   /* a string that may be a data: URL with an image */
@@ -83,6 +89,7 @@ struct request_parts {
     struct part_list options; /* of `options` or `stream_options`, whichever is open */
     struct part_image image;  /* the one that is open */
     size_t image_text;        /* bytes of body that are images */
+    bool model_has_blanks;    /* around it: they are not sent */
     bool inputs_are_tokens;   /* `input` is an array of numbers: one input */
     bool has[FIELD_COUNT];    /* present and not null */
     bool present[FIELD_COUNT];
@@ -100,6 +107,9 @@ enum field field_of(const struct scan_value *member);
 
 /** The bit of a runner option (enum request_option), or 0. */
 unsigned parts_runner_option(const struct scan_value *member);
+
+/** The name of that bit's option. */
+const char *parts_option_name(unsigned bit);
 
 /** Visitor: the top-level object. */
 void parts_begin_root(struct request_parts *p, const struct scan_value *v);

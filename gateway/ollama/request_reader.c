@@ -17,7 +17,7 @@ static enum corral_err on_begin(void *arg, size_t depth, uint8_t around, const s
     switch (around) {
     case PART_TOP:
         parts_begin_root(p, v);
-        *out_role = PART_ROOT;
+        *out_role = PART_ROOT | SCAN_ROLE_STRUCT;
         return CE_OK;
     case PART_ROOT:
         return parts_begin_member(p, v, out_role, &r->info.field);

@@ -2,6 +2,7 @@
 
 #include "base/decimal.h"
 #include "ollama/request.h"
+#include "ollama/request_changes.h"
 #include "ollama/request_parts.h"
 
 enum { NUMBER_TEXT = 64 };
@@ -11,7 +12,7 @@ struct rewrite {
     const struct request_rules *rules;
     struct arena *arena;
     struct slice output; /* `"max_tokens":64`; empty: left as it is */
-    struct slice model;  /* `"model":"x"`, from the old field `name`; empty: left as it is */
+    struct slice model;  /* `"model":"x"`, from the old field `name`, or trimmed; empty: stays */
     bool wants_usage;
 };
 
@@ -107,19 +108,16 @@ static enum splice_act decide_option(void *arg, const struct scan_value *member,
     const struct rewrite *w = arg;
 
     if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
-        scan_key_is(member, SLICE_LITERAL("num_predict"))) {
+        scan_key_equals(member, SLICE_LITERAL("num_predict"))) {
         *with = w->output;
         return SPLICE_REPLACE;
     }
     unsigned bit = parts_runner_option(member);
 
-    if (bit == 0) {
-        return SPLICE_KEEP;
+    if (bit == REQUEST_NUM_CTX) {
+        return decide_num_ctx(w, member, with);
     }
-    if ((w->rules->allowed_options & bit) == 0) {
-        return SPLICE_DROP;
-    }
-    return bit == REQUEST_NUM_CTX ? decide_num_ctx(w, member, with) : SPLICE_KEEP;
+    return bit == 0 || (w->rules->allowed_options & bit) != 0 ? SPLICE_KEEP : SPLICE_DROP;
 }
 
 static enum splice_act decide_usage(void *arg, const struct scan_value *member, struct slice *with)
@@ -224,7 +222,7 @@ static void rewrite_options(struct rewrite *w, struct splice_list *list)
         return;
     }
     if (w->output.len > 0 && parts_output_in_options(w->parts->route) &&
-        !scan_find(w->parts->body, options, SLICE_LITERAL("num_predict"), &found)) {
+        !scan_find_exact(w->parts->body, options, SLICE_LITERAL("num_predict"), &found)) {
         rule.added = w->output;
     }
     splice_object(list, w->parts->body, options, &rule, w->arena);
@@ -245,19 +243,91 @@ static void rewrite_usage(struct rewrite *w, struct splice_list *list)
     splice_object(list, w->parts->body, options, &rule, w->arena);
 }
 
-/* `"model":<name as spelled>` when only the old field names it. */
-static struct slice model_member(const struct request_parts *p, struct arena *arena)
+/* Only the old field names the model. */
+static bool is_old_name(const struct request_parts *p)
 {
     bool empty = !p->has[FIELD_MODEL] || p->at[FIELD_MODEL].len == 2;
 
-    if (!empty || !p->has[FIELD_NAME] || p->route->dialect != DIALECT_NATIVE ||
-        p->route->id == ROUTE_ID_COPY) {
-        return slice_of(NULL, 0);
-    }
-    const struct slice pieces[] = {SLICE_LITERAL("\"model\":"),
-                                   scan_raw(p->body, &p->at[FIELD_NAME])};
+    return empty && p->has[FIELD_NAME] && p->route->dialect == DIALECT_NATIVE &&
+           p->route->id != ROUTE_ID_COPY;
+}
 
-    return joined(arena, pieces, ARRAY_LEN(pieces));
+/* What was judged; a name that is one needs no escapes. */
+static struct slice model_member(const struct request_parts *p, const struct request_info *info,
+                                 struct arena *arena)
+{
+    const struct slice pieces[] = {SLICE_LITERAL("\"model\":\""), info->spelled,
+                                   SLICE_LITERAL("\"")};
+
+    return is_old_name(p) || p->model_has_blanks ? joined(arena, pieces, ARRAY_LEN(pieces))
+                                                 : slice_of(NULL, 0);
+}
+
+/* ---- what is said about it ---- */
+
+static void note_options(struct rewrite *w, struct changes *c)
+{
+    struct scan_cursor cursor = scan_open(w->parts->body, &w->parts->at[FIELD_OPTIONS]);
+    struct scan_value member;
+    struct slice with;
+
+    while (w->parts->has[FIELD_OPTIONS] && scan_next(&cursor, &member)) {
+        unsigned bit = parts_runner_option(&member);
+        enum splice_act act =
+            bit == 0 || member.kind == SCAN_NULL ? SPLICE_KEEP : decide_option(w, &member, &with);
+
+        if (act == SPLICE_DROP) {
+            changes_add(c, "options", parts_option_name(bit), "dropped");
+        } else if (act == SPLICE_REPLACE) {
+            changes_add_number(c, "options", parts_option_name(bit), "clamped",
+                               w->rules->num_ctx_max);
+        }
+    }
+}
+
+static void note_output(const struct rewrite *w, const struct request_info *info, struct changes *c)
+{
+    bool in_options = parts_output_in_options(w->parts->route);
+    const char *within = in_options ? "options" : NULL;
+    const char *name = w->output.len == 0 ? NULL
+                       : in_options       ? "num_predict"
+                                          : field_name(parts_output_field(w->parts->route));
+
+    if (name != NULL && info->output_bound != info->output_asked) {
+        changes_add_number(c, within, name, "bounded", info->output_bound);
+    }
+    if (parts_knows_include_usage(w->parts->route) && w->parts->has[FIELD_MAX_COMPLETION_TOKENS]) {
+        changes_add(c, NULL, field_name(FIELD_MAX_COMPLETION_TOKENS), "renamed=max_tokens");
+    }
+}
+
+/*
+ * Not said: a null that goes, since it is as good as absent, and the usage that is asked for in the
+ * client's place, since it is taken out of the answer again.
+ */
+static struct slice describe(struct rewrite *w, const struct request_info *info)
+{
+    static const enum field top[] = {FIELD_KEEP_ALIVE, FIELD_SHIFT, FIELD_INSECURE};
+    NOT_ZEROED struct changes c;
+    struct slice with;
+
+    c.len = 0;
+    for (size_t i = 0; i < ARRAY_LEN(top); i++) {
+        const struct scan_value *member = &w->parts->at[top[i]];
+
+        if (w->parts->has[top[i]] && decide_top(w, member, &with) == SPLICE_DROP) {
+            changes_add(&c, NULL, field_name(top[i]), "dropped");
+        }
+    }
+    if (w->model.len > 0) {
+        bool old = is_old_name(w->parts);
+
+        changes_add(&c, NULL, field_name(old ? FIELD_NAME : FIELD_MODEL),
+                    old ? "renamed=model" : "trimmed");
+    }
+    note_options(w, &c);
+    note_output(w, info, &c);
+    return c.len == 0 ? slice_of(NULL, 0) : arena_copy(w->arena, changes_text(&c));
 }
 
 static const struct splice *kept_splices(const struct splice_list *list, struct arena *arena)
@@ -279,7 +349,7 @@ void request_rewrite(struct request_info *info, const struct request_rules *rule
     struct rewrite w = {.parts = p, .rules = rules, .arena = arena};
 
     w.wants_usage = info->usage_injected;
-    w.model = model_member(p, arena);
+    w.model = model_member(p, info, arena);
     info->output_bound = output_value(&w, info->output_asked);
     w.output = output_member(&w, info->output_bound, info->output_asked);
     struct splice_rule top = {.decide = decide_top, .arg = &w, .added = added_top(&w)};
@@ -290,6 +360,7 @@ void request_rewrite(struct request_info *info, const struct request_rules *rule
     splice_sort(&list);
     info->splices = kept_splices(&list, arena);
     info->splice_count = list.count;
+    info->changed = describe(&w, info);
 }
 
 size_t splice_total(size_t body_len, const struct request_info *info)

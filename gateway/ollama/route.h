@@ -1,10 +1,10 @@
 /**
  * Every route that Ollama has, in one table: what it is, who may call it, how it answers.
  *
- * Model: a path is matched exactly, byte for byte, against the table; nothing is decoded, folded or
- * redirected, because Ollama's own router does all three and two readers of one path disagree.
- * Called by the front (route_path_clean, route_find) before anything else looks at a request.
- * Pure: no allocation, no state.
+ * Model: a path is matched exactly, byte for byte, against the table; nothing is folded or
+ * redirected, and nothing decoded that goes to Ollama, whose router does all three: two readers of
+ * one path disagree. Called by the front (route_path_clean, route_find) before anything else looks
+ * at a request. Pure, no state.
  */
 #ifndef CORRAL_OLLAMA_ROUTE_H
 #define CORRAL_OLLAMA_ROUTE_H
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/slice.h"
 
 enum route_class {
@@ -122,6 +123,10 @@ struct route_match {
  * RFC 3986, ':' and '/', has no "//" and no segment "." or "..". Else the front answers 400.
  */
 bool route_path_clean(struct slice path);
+
+/** The path, with %XX decoded (once) behind "/v1/models/": a model's name may have slashes, and
+ * that path goes nowhere. To be asked for before it is looked at. Into `path` or the arena. */
+struct slice route_path_decoded(struct slice path, struct arena *arena);
 
 /**
  * Find the route of a clean path. Methods are matched in exact case (RFC 9110 section 9.1).

@@ -4,7 +4,8 @@
  * scan_check passes once over a whole text and refuses everything that Go's encoding/json and other
  * parsers read differently: duplicate keys (also in other letter case, also escaped), NUL, lone
  * surrogates, invalid UTF-8, a BOM, numbers beyond a double, bytes after the document.
- * scan_check.h does the same for a text that arrives in pieces, and lets a visitor watch.
+ * scan_check.h does the same for a text that arrives in pieces, and lets a visitor watch, who also
+ * says where a string need not be so strict and where case tells keys apart (docs/BODIES.md).
  * A checked text is then walked with cursors, which yield extents into it; nothing is copied.
  * Cursors are safe on unchecked text too (they stop), but mean something on checked text only.
  * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key).
@@ -83,8 +84,8 @@ struct scan_cursor {
  *
  * @param keys_max  keys in all objects together.
  * @param out_at    [out, may be NULL] on failure: the offset of the offending byte.
- * @return CE_OK, CE_JSON_SYNTAX, CE_JSON_UTF8, CE_JSON_DUPLICATE, CE_JSON_DEPTH, CE_JSON_NUL,
- *         CE_JSON_KEYS, CE_JSON_TYPE (top level is no object).
+ * @return CE_OK, CE_JSON_SYNTAX, CE_JSON_UTF8, CE_JSON_BOM, CE_JSON_DUPLICATE, CE_JSON_DEPTH,
+ *         CE_JSON_NUL, CE_JSON_KEYS, CE_JSON_TYPE (top level is no object).
  */
 MUST_USE enum corral_err scan_check(struct slice text, size_t keys_max, struct arena *arena,
                                     size_t *out_at);
@@ -112,6 +113,16 @@ static inline bool scan_key_is(const struct scan_value *v, struct slice name)
  * @return bytes written; a key that does not fit is cut.
  */
 size_t scan_key_fold(struct slice key, char *out, size_t room);
+
+/** The same, but not folded: as Go reads a key of a map. */
+size_t scan_key_decode(struct slice key, char *out, size_t room);
+
+/** Whether a member's key is `name`, letter for letter. */
+bool scan_key_equals(const struct scan_value *v, struct slice name);
+
+/** Find a member by its key, letter for letter. */
+bool scan_find_exact(struct slice text, const struct scan_value *object, struct slice name,
+                     struct scan_value *out);
 
 /** Find a member by folded key. */
 bool scan_find(struct slice text, const struct scan_value *object, struct slice name,

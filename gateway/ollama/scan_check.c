@@ -49,7 +49,8 @@ static enum corral_err open_container(struct scan_check *c, bool object, uint8_t
     c->t.at++;
     c->depth++;
     c->in_object[c->depth] = object;
-    c->role[c->depth] = role;
+    c->in_struct[c->depth] = (role & SCAN_ROLE_STRUCT) != 0;
+    c->role[c->depth] = role & (uint8_t)~SCAN_ROLE_FLAGS;
     c->object_id[c->depth] = c->objects++;
     c->expect = object ? SCAN_EXPECT_FIRST_KEY : SCAN_EXPECT_FIRST_VALUE;
     return CE_OK;
@@ -69,7 +70,8 @@ static void open_string(struct scan_check *c, enum scan_expect expect, uint8_t r
 {
     c->t.at++;
     c->string_from = c->t.at;
-    c->string_role = role;
+    c->string_role = role & (uint8_t)~SCAN_ROLE_FLAGS;
+    c->t.strict = (role & SCAN_ROLE_STRICT) != 0;
     c->expect = expect;
 }
 
@@ -86,13 +88,13 @@ static enum corral_err check_literal(struct scan_check *c)
     if (is_watched(c, c->depth)) {
         err = tell_begin(c, from, &role);
     }
-    return err == CE_OK ? tell_end(c, role) : err;
+    return err == CE_OK ? tell_end(c, role & (uint8_t)~SCAN_ROLE_FLAGS) : err;
 }
 
 static enum corral_err check_value(struct scan_check *c)
 {
     int b = peek(c);
-    uint8_t role = 0;
+    uint8_t role = c->visitor == NULL ? SCAN_ROLE_FLAGS : 0;
 
     if (b != '{' && b != '[' && b != '"') {
         return check_literal(c);
@@ -110,14 +112,14 @@ static enum corral_err check_value(struct scan_check *c)
     return open_container(c, b == '{', role);
 }
 
-/* The rest of a string that is a value, as far as it is known. */
+/*
+ * The rest of a string that is a value, as far as it is known. The visitor hears of what stands
+ * before a fault, as it would if that came in a piece of its own.
+ */
 static enum corral_err check_string(struct scan_check *c)
 {
     enum corral_err err = scan_token_string(&c->t);
 
-    if (err != CE_OK && err != CE_MORE) {
-        return err;
-    }
     if (c->string_role != 0) {
         size_t end = err == CE_OK ? c->t.at - 1 : c->t.at;
         struct slice piece = slice_of(c->t.text.ptr + c->string_from, end - c->string_from);
@@ -129,7 +131,7 @@ static enum corral_err check_string(struct scan_check *c)
             return told;
         }
     }
-    if (err == CE_MORE) {
+    if (err != CE_OK) {
         return err;
     }
     c->expect = SCAN_EXPECT_NEXT;
@@ -158,7 +160,7 @@ static bool is_folded(struct slice key)
 
 static enum corral_err check_unique(struct scan_check *c, struct slice key)
 {
-    NOT_ZEROED char folded[SCAN_KEY_BYTES_MAX];
+    NOT_ZEROED char room[SCAN_KEY_BYTES_MAX];
     bool is_itself = is_folded(key);
 
     if (key.len > SCAN_KEY_BYTES_MAX || c->keys.count == c->keys_max) {
@@ -168,7 +170,10 @@ static enum corral_err check_unique(struct scan_check *c, struct slice key)
     c->key_len = key.len;
     c->key_folded = is_itself;
     if (!is_itself) {
-        key = slice_of(folded, scan_key_fold(key, folded, sizeof(folded)));
+        size_t len = c->in_struct[c->depth] ? scan_key_fold(key, room, sizeof(room))
+                                            : scan_key_decode(key, room, sizeof(room));
+
+        key = slice_of(room, len);
     }
     uint64_t hash = hash_bytes_salted(key, c->object_id[c->depth]);
 
@@ -196,7 +201,7 @@ static enum corral_err check_key(struct scan_check *c)
     if (peek(c) != '"') {
         return peek(c) == 0 ? CE_JSON_NUL : CE_JSON_SYNTAX;
     }
-    open_string(c, SCAN_EXPECT_KEY_STRING, 0);
+    open_string(c, SCAN_EXPECT_KEY_STRING, SCAN_ROLE_STRICT);
     return CE_OK;
 }
 
@@ -226,6 +231,24 @@ static enum corral_err check_next(struct scan_check *c)
     return b == 0 ? CE_JSON_NUL : CE_JSON_SYNTAX;
 }
 
+/* At a byte that begins no text: a byte order mark of UTF-8 or UTF-16, or anything. */
+static enum corral_err check_mark(const struct scan_check *c)
+{
+    static const struct slice marks[] = {SLICE_LITERAL("\xef\xbb\xbf"), SLICE_LITERAL("\xfe\xff"),
+                                         SLICE_LITERAL("\xff\xfe")};
+    struct slice rest = slice_from(c->t.text, c->t.at);
+
+    for (size_t i = 0; i < ARRAY_LEN(marks); i++) {
+        if (slice_starts_with(rest, marks[i])) {
+            return CE_JSON_BOM;
+        }
+        if (!c->t.whole && rest.len < marks[i].len && slice_starts_with(marks[i], rest)) {
+            return CE_MORE;
+        }
+    }
+    return CE_JSON_UTF8;
+}
+
 /* The top level is an object. */
 static enum corral_err check_top(struct scan_check *c)
 {
@@ -235,7 +258,7 @@ static enum corral_err check_top(struct scan_check *c)
         return check_value(c);
     }
     if (first >= 0x80) {
-        return CE_JSON_UTF8; /* a BOM, most likely */
+        return check_mark(c);
     }
     bool other = first >= 0x20 && strchr("[\"-0123456789tfn", first) != NULL;
 

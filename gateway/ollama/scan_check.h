@@ -12,8 +12,16 @@
 #include "ollama/scan_keys.h"
 #include "ollama/scan_token.h"
 
-/** Roles from here on: the visitor is told of the value's end, but of nothing inside. */
-enum { SCAN_ROLE_LEAF = 0x80 };
+enum {
+    /** Roles from here on: the visitor is told of the value's end, but of nothing inside. */
+    SCAN_ROLE_LEAF = 0x80,
+    /** Added to a role, also to 0. An object: Go decodes it into a struct, so that keys that differ
+     * in case only are one. In any other they are two. */
+    SCAN_ROLE_STRUCT = 0x40,
+    /** The same: a string that must be Unicode and have no NUL. Keys must always. */
+    SCAN_ROLE_STRICT = 0x20,
+    SCAN_ROLE_FLAGS = SCAN_ROLE_STRUCT | SCAN_ROLE_STRICT,
+};
 
 /** `depth`: of the container around, 0 for the top-level value. Errors end the check. */
 struct scan_visitor {
@@ -57,12 +65,14 @@ struct scan_check {
     uint8_t string_role;
     bool key_folded;
     bool in_object[SCAN_DEPTH_MAX + 1];
+    bool in_struct[SCAN_DEPTH_MAX + 1];
     uint8_t role[SCAN_DEPTH_MAX + 1]; /* of the container that is so deep */
     uint32_t object_id[SCAN_DEPTH_MAX + 1];
     struct scan_keys keys;
 };
 
-/** Begin. `arena` outlives the check and holds at most 32 bytes for each key. */
+/** Begin. Without a visitor every object is as a struct, and every string strict. `arena` outlives
+ * the check and holds at most 32 bytes for each key. */
 void scan_check_init(struct scan_check *c, size_t keys_max, struct arena *arena,
                      const struct scan_visitor *visitor, void *arg);
 

@@ -46,8 +46,7 @@ static int hex4(const struct scan_text *t, size_t at)
     return value;
 }
 
-/* At the 'u' of an escape. A high surrogate must be followed by its low one (RFC 8259 section 7).
- */
+/* At the 'u' of an escape. Half of a surrogate pair is no character (RFC 8259 section 8.2). */
 static enum corral_err check_unicode(struct scan_text *t)
 {
     int unit = hex4(t, t->at + 1);
@@ -55,7 +54,7 @@ static enum corral_err check_unicode(struct scan_text *t)
     if (unit < 0) {
         return CE_JSON_SYNTAX;
     }
-    if (unit == 0) {
+    if (unit == 0 && t->strict) {
         return CE_JSON_NUL;
     }
     t->at += 5;
@@ -65,7 +64,7 @@ static enum corral_err check_unicode(struct scan_text *t)
     int low = scan_text_peek(t) == '\\' && byte_at(t, t->at + 1) == 'u' ? hex4(t, t->at + 2) : -1;
 
     if (unit > 0xdbff || low < 0xdc00 || low > 0xdfff) {
-        return CE_JSON_UTF8;
+        return t->strict ? CE_JSON_UTF8 : CE_OK; /* what follows is looked at by itself */
     }
     t->at += 6;
     return CE_OK;
@@ -96,8 +95,11 @@ static enum corral_err check_char(struct scan_text *t)
 {
     size_t width = utf8_char_len(slice_from(t->text, t->at));
 
-    t->at += width;
-    return width == 0 ? CE_JSON_UTF8 : CE_OK;
+    if (width == 0 && t->strict) {
+        return CE_JSON_UTF8;
+    }
+    t->at += width == 0 ? 1 : width; /* never more: the next byte may be the closing quote */
+    return CE_OK;
 }
 
 /* What ends a run: a quote, a backslash, a control character, all but ASCII. */

@@ -13,7 +13,8 @@
 struct scan_text {
     struct slice text;
     size_t at;
-    bool whole; /* nothing comes behind `text` */
+    bool whole;  /* nothing comes behind `text` */
+    bool strict; /* a string with what is no Unicode, or with NUL, is refused */
 };
 
 /** The byte at `at`, or -1 at the end of what is known. */
@@ -23,7 +24,9 @@ static inline int scan_text_peek(const struct scan_text *t)
 }
 
 /**
- * The inside of a string and its closing quote.
+ * The inside of a string and its closing quote. Where it need not be strict, what Go's
+ * encoding/json reads passes: a lone surrogate and each byte of what is no UTF-8 as U+FFFD,
+ * "\u0000" as it is.
  *
  * @return CE_OK: behind the closing quote. CE_MORE: everything before `at` is good; to be called
  *         again with more text. CE_JSON_SYNTAX, CE_JSON_UTF8, CE_JSON_NUL.

@@ -347,6 +347,33 @@ size_t scan_key_fold(struct slice key, char *out, size_t room)
     return n;
 }
 
+size_t scan_key_decode(struct slice key, char *out, size_t room)
+{
+    size_t n = 0;
+    char c[CHAR_BYTES];
+
+    for (size_t at = 0; at < key.len;) {
+        size_t len = decode_char(key, &at, c);
+
+        if (room - n < len) {
+            break;
+        }
+        memcpy(out + n, c, len);
+        n += len;
+    }
+    return n;
+}
+
+bool scan_key_equals(const struct scan_value *v, struct slice name)
+{
+    NOT_ZEROED char decoded[64];
+
+    if (v->key.ptr == NULL || v->key_folded || memchr(v->key.ptr, '\\', v->key.len) == NULL) {
+        return slice_eq(v->key, name);
+    }
+    return slice_eq(slice_of(decoded, scan_key_decode(v->key, decoded, sizeof(decoded))), name);
+}
+
 bool scan_key_folds_to(const struct scan_value *v, struct slice name)
 {
     NOT_ZEROED char folded[64];
@@ -369,6 +396,21 @@ bool scan_find(struct slice text, const struct scan_value *object, struct slice 
 
     while (scan_next(&c, &v)) {
         if (scan_key_is(&v, name)) {
+            *out = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool scan_find_exact(struct slice text, const struct scan_value *object, struct slice name,
+                     struct scan_value *out)
+{
+    struct scan_cursor c = scan_open(text, object);
+    struct scan_value v;
+
+    while (scan_next(&c, &v)) {
+        if (scan_key_equals(&v, name)) {
             *out = v;
             return true;
         }

@@ -285,6 +285,18 @@ void poller_configure(struct poller *p, const struct replica_settings *settings,
     remove_unseen(p, 0, true);
 }
 
+void poller_tell_remote(struct poller *p)
+{
+    LIST_EACH(link, next, &p->endpoints)
+    {
+        struct endpoint *e = CONTAINER_OF(link, struct endpoint, of_poller);
+
+        if (e->state.tags != NULL && e->state.tags->catalog->remote > 0) {
+            p->hooks.on_change(p->hooks.arg, &e->state, false);
+        }
+    }
+}
+
 void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable)
 {
     LIST_EACH(at, next, &p->endpoints)

@@ -50,6 +50,9 @@ void poller_destroy(struct poller *p);
 void poller_configure(struct poller *p, const struct replica_settings *settings, size_t count,
                       uint64_t connect_ms);
 
+/** Which remote models are served has changed: tell on_change again of replicas that have some. */
+void poller_tell_remote(struct poller *p);
+
 /** Traffic saw that replica fail: ask it now. `unreachable`: nothing goes there until it answers.
  */
 void poller_suspect(struct poller *p, uint32_t replica_id, bool unreachable);

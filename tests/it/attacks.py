@@ -239,7 +239,7 @@ TABLE = {
     "S-119 a hundred cookies": (431, get(fields=b"Cookie: a=b\r\n" * 100)),
     "S-120 two fields": (401, get(fields=AUTH)),
     "S-120 Basic": (401, STRANGER % b"Authorization: Basic YTpi\r\n"),
-    "S-120 two spaces": (401, STRANGER % b"Authorization: Bearer  KEY\r\n"),
+    "S-120 two spaces": (401, STRANGER % b"Authorization: Bearer KEY  KEY\r\n"),
     "S-120 a tab": (401, STRANGER % b"Authorization: Bearer\tKEY\r\n"),
     "S-120 a list": (401, STRANGER % b"Authorization: Bearer KEY, Bearer KEY\r\n"),
     "S-121 in the query": (401, b"GET /api/tags?access_token=KEY HTTP/1.1\r\nHost: localhost\r\n\r\n"),

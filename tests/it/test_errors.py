@@ -113,7 +113,7 @@ def test_two_credentials_are_none(shared):
     key = corral.key()
     for headers in ([("Authorization", "Bearer " + key)] * 2,
                     [("Authorization", "Bearer %s, Bearer %s" % (key, key))],
-                    [("Authorization", "Bearer  " + key)]):
+                    [("Authorization", "Bearer %s  %s" % (key, key))]):
         assert corral.ask(h1.get("/api/tags", headers=headers)).status == 401, headers
     assert corral.ask(h1.get("/api/tags", headers=[("authorization", "bearer " + key)])).status \
         == 200
@@ -207,9 +207,9 @@ def test_an_unload_is_the_operators(shared):
 @pytest.mark.parametrize("path", ["/api/chat", "/v1/chat/completions"])
 def test_cloud_models_stay_out(shared, path):
     corral, _ = shared
-    for name in ("tiny:cloud", "gpt-oss:120b-cloud", "evil.example/library/tiny"):
-        answer = corral.post(path, chat(name))
-        assert answer.status in (400, 403, 404), (name, answer)
+    for name, status in (("tiny:cloud", 403), ("gpt-oss:120b-cloud", 403), ("evil.example/library/tiny", 404),
+                         ("https://evil.example/library/tiny", 400)):
+        assert corral.post(path, chat(name)).status == status, name
     refused(corral, h1.post(path, chat("tiny:cloud"), corral.key()), 403, "model_remote",
             dialect_of(path))
 
@@ -276,7 +276,7 @@ BODIES = {
     "truncated": (b'{"model":"tiny"', 400, "json_syntax"),
     "trailing": (b'{"model":"tiny"}x', 400, "json_syntax"),
     "array": (b"[]", 400, None),
-    "utf8": (b'{"model":"tiny","x":"\xff"}', 400, "json_utf8"),
+    "utf8": (b'{"model":"tiny","x\xff":1}', 400, "json_utf8"),
     "nul": (b'{"model":"tiny\\u0000","x":1}', 400, None),
     "duplicate": (b'{"model":"tiny","model":"other"}', 400, "json_duplicate_key"),
     "duplicate-case": (b'{"model":"tiny","MODEL":"other"}', 400, "json_duplicate_key"),
@@ -305,8 +305,8 @@ def test_bad_bodies(shared, name, path):
 MEDIA = [("Content-Type", "multipart/form-data; boundary=x"),
          ("Content-Type", "application/json; charset=utf-16"),
          ("Content-Type", 'application/json; charset="latin1"'),
-         ("Content-Encoding", "gzip"), ("Content-Encoding", "identity"),
-         ("Content-Encoding", "zstd"), ("Content-Encoding", "")]
+         ("Content-Encoding", "gzip"), ("Content-Encoding", "identity, br"),
+         ("Content-Encoding", "zstd")]
 
 
 @pytest.mark.parametrize("field", MEDIA)

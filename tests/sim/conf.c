@@ -33,6 +33,7 @@ static const struct knob knobs[] = {
     STR(path, "", "a UNIX socket to listen on as well"),
     STR(models, "tiny:268.10M,embed:22.57M",
         "name:parameter_size,...; a name holding 'embed' is an embedding model"),
+    STR(remote, "", "name,...: of these, stubs of another host"),
     INT(slots, "1", "OLLAMA_NUM_PARALLEL: requests a model runs at once (embedding models: 1)"),
     INT(load_ms, "0", "time to load a model"),
     INT(prefill_ms, "0", "time from slot to first token"),
@@ -49,6 +50,7 @@ static const struct knob knobs[] = {
     INT(embed_dims, "384", "numbers per embedding"),
     STR(version_string, "0.24.0", "what /api/version says"),
     INT(accept_delay_ms, "0", "leave each new connection in the backlog for so long"),
+    INT(no_cloud, "1", "OLLAMA_NO_CLOUD: refuse names with a cloud suffix"),
     INT(seed, "1", "of the dice that fault probabilities throw"),
 };
 

@@ -11,11 +11,14 @@
 
 #include "sbuf.h"
 
+enum { SIM_NAME_BYTES = 700 }; /* of a model */
+
 struct conf {
     int64_t port;
     char host[64];
     char path[108];
-    char models[2048];
+    char models[4096];
+    char remote[1024];
     int64_t slots;
     int64_t load_ms;
     int64_t prefill_ms;
@@ -32,6 +35,7 @@ struct conf {
     int64_t embed_dims;
     char version_string[32];
     int64_t accept_delay_ms;
+    int64_t no_cloud;
     int64_t seed;
 };
 

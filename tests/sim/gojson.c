@@ -1,8 +1,11 @@
 #include "gojson.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "sbuf.h"
 
 struct scan {
     const char *text;
@@ -247,6 +250,39 @@ static bool scan_value(struct scan *s)
     return ok;
 }
 
+static unsigned hex4(const char *p)
+{
+    char digits[5] = {p[0], p[1], p[2], p[3], 0};
+
+    return (unsigned)strtoul(digits, NULL, 16);
+}
+
+/* Half of a surrogate pair is U+FFFD to Go, and an error to cJSON. `text` was checked. */
+static char *mend_surrogates(const char *text, size_t len)
+{
+    char *copy = sim_calloc(1, len + 1);
+
+    memcpy(copy, text, len);
+    for (size_t i = 0; i + 5 < len; i++) {
+        if (copy[i] != '\\') {
+            continue;
+        }
+        if (copy[i + 1] != 'u') {
+            i++;
+            continue;
+        }
+        unsigned unit = hex4(copy + i + 2);
+        bool pair = unit >= 0xd800 && unit < 0xdc00 && i + 11 < len && copy[i + 6] == '\\' &&
+                    copy[i + 7] == 'u' && hex4(copy + i + 8) >> 10 == 0xdc00 >> 10;
+        if (pair) {
+            i += 11;
+        } else if (unit >> 11 == 0xd800 >> 11) {
+            memcpy(copy + i + 2, "fffd", 4);
+        }
+    }
+    return copy;
+}
+
 cJSON *gojson_parse(const char *text, size_t len, char *error, size_t error_size)
 {
     char why[GOJSON_ERROR_SIZE] = "";
@@ -261,7 +297,10 @@ cJSON *gojson_parse(const char *text, size_t len, char *error, size_t error_size
         snprintf(error, error_size, "%s", why);
         return NULL;
     }
-    cJSON *value = cJSON_ParseWithLength(text, s.at);
+    char *mended = mend_surrogates(text, s.at);
+    cJSON *value = cJSON_ParseWithLength(mended, s.at);
+
+    free(mended);
     if (value == NULL) {
         snprintf(error, error_size, "unexpected EOF");
     }

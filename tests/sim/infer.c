@@ -56,8 +56,8 @@ static void refuse_cloud(struct conn *c)
 
 struct model *infer_model(struct conn *c, const char *raw, const struct infer_miss *miss)
 {
-    char name[160];
-    char text[320];
+    char name[SIM_NAME_BYTES];
+    char text[SIM_NAME_BYTES + 64];
 
     if (raw[strspn(raw, " ")] == 0) {
         if (!exchange_faults(c, "")) {
@@ -65,7 +65,7 @@ struct model *infer_model(struct conn *c, const char *raw, const struct infer_mi
         }
         return NULL;
     }
-    if (is_cloud(raw)) {
+    if (c->sim->conf.no_cloud != 0 && is_cloud(raw)) {
         refuse_cloud(c);
         return NULL;
     }
@@ -79,14 +79,14 @@ struct model *infer_model(struct conn *c, const char *raw, const struct infer_mi
     struct model *m = sched_find(c->sim, name);
     if (m == NULL) {
         snprintf(text, sizeof(text),
-                 miss->pull_hint ? "model \"%.200s\" not found, try pulling it first"
-                                 : "model '%.200s' not found",
+                 miss->pull_hint ? "model \"%.500s\" not found, try pulling it first"
+                                 : "model '%.500s' not found",
                  raw);
         exchange_error(c, 404, text, true);
         return NULL;
     }
     if (m->embedding && miss->lacks != NULL) {
-        snprintf(text, sizeof(text), "\"%.200s\" does not support %s", raw, miss->lacks);
+        snprintf(text, sizeof(text), "\"%.500s\" does not support %s", raw, miss->lacks);
         exchange_error(c, 400, text, true);
         return NULL;
     }
@@ -244,12 +244,12 @@ static const struct gojson_field native_fields[] = {{"model", "string", 's'},
 static bool think_refused(struct conn *c, const cJSON *body, const char *raw)
 {
     const cJSON *think = gojson_get(body, "think");
-    char text[320];
+    char text[SIM_NAME_BYTES];
 
     if (!cJSON_IsTrue(think) && !cJSON_IsString(think)) {
         return false;
     }
-    snprintf(text, sizeof(text), "\"%.200s\" does not support thinking", raw);
+    snprintf(text, sizeof(text), "\"%.500s\" does not support thinking", raw);
     exchange_error(c, 400, text, true);
     return true;
 }
@@ -333,7 +333,8 @@ static bool cloud_refused(struct conn *c)
 {
     char error[GOJSON_ERROR_SIZE];
     cJSON *body = gojson_parse(c->body.ptr, c->body.len, error, sizeof(error));
-    bool refused = body != NULL && is_cloud(gojson_str(body, "model"));
+    bool refused =
+        c->sim->conf.no_cloud != 0 && body != NULL && is_cloud(gojson_str(body, "model"));
 
     if (refused) {
         refuse_cloud(c);

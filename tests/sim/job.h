@@ -43,7 +43,7 @@ struct job {
     int64_t keep_alive_ms;
     struct runner_opts opts;
 
-    char name[160]; /* as the client wrote it */
+    char name[SIM_NAME_BYTES]; /* as the client wrote it */
     char id[48];
     char item_id[48];
     int64_t prompt_tokens;

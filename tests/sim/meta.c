@@ -77,15 +77,32 @@ static void add_details(struct sbuf *out, const struct model *m, bool parent)
 static void add_names(struct sbuf *out, const struct model *m)
 {
     sbuf_str(out, "{\"name\":");
-    sbuf_json_str(out, m->name);
+    sbuf_json_str(out, m->shown);
     sbuf_str(out, ",\"model\":");
-    sbuf_json_str(out, m->name);
+    sbuf_json_str(out, m->shown);
 }
 
 /* Newest first in Ollama; here the last one named on the command line was made last. */
 #define EACH_MODEL(s, m)                                                                           \
     for (struct list *at = (s)->sched.models.prev; at != &(s)->sched.models; at = at->prev)        \
         if (!((m) = LIST_ENTRY(at, struct model, link))->gone)
+
+/* Whether the model stands in the knob `remote`, which names models by what lists show. */
+static bool is_stub(const struct sim *s, const struct model *m)
+{
+    const char *at = s->conf.remote;
+    size_t len = strlen(m->shown);
+
+    while (*at != 0) {
+        size_t entry = strcspn(at, ",");
+
+        if (entry == len && memcmp(at, m->shown, len) == 0) {
+            return true;
+        }
+        at += entry + (at[entry] == ',' ? 1 : 0);
+    }
+    return false;
+}
 
 void meta_tags(struct conn *c)
 {
@@ -106,6 +123,9 @@ void meta_tags(struct conn *c)
         add_digest(&body, m->name);
         sbuf_str(&body, "\",\"details\":");
         add_details(&body, m, false);
+        if (is_stub(c->sim, m)) {
+            sbuf_str(&body, ",\"remote_model\":\"big\",\"remote_host\":\"https://ollama.com:443\"");
+        }
         sbuf_str(&body, "}");
     }
     sbuf_str(&body, "]}");
@@ -248,7 +268,7 @@ void meta_models(struct conn *c)
     EACH_MODEL(c->sim, m)
     {
         sbuf_str(&body, any ? "," : "[");
-        add_openai_model(&body, m->name);
+        add_openai_model(&body, m->shown);
         any = true;
     }
     sbuf_str(&body, any ? "]}\n" : "null}\n");

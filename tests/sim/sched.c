@@ -37,7 +37,7 @@ bool sched_canonical_name(const char *raw, char *out, size_t size)
 {
     static const char *const prefixes[] = {"https://", "http://", "registry.ollama.ai/",
                                            "library/"};
-    char name[300];
+    char name[SIM_NAME_BYTES];
     size_t len = 0;
 
     while (*raw == ' ') {
@@ -123,8 +123,8 @@ static struct model *create_model(struct sim *s, const char *name, const char *p
 
 bool sched_set_models(struct sim *s, const char *list)
 {
-    char entry[300];
-    char name[160];
+    char entry[SIM_NAME_BYTES];
+    char name[SIM_NAME_BYTES];
 
     for (struct list *i = s->sched.models.next; i != &s->sched.models; i = i->next) {
         LIST_ENTRY(i, struct model, link)->gone = true;
@@ -149,6 +149,9 @@ bool sched_set_models(struct sim *s, const char *list)
             m = create_model(s, name, colon != NULL ? colon + 1 : "1B");
         }
         m->gone = false;
+        const char *slash = strrchr(entry, '/');
+        bool tagged = strchr(slash != NULL ? slash : entry, ':') != NULL;
+        snprintf(m->shown, sizeof(m->shown), "%.600s%s", entry, tagged ? "" : ":latest");
         list_remove(&m->link); /* the order of the new list counts */
         list_push(&s->sched.models, &m->link);
     }

@@ -21,7 +21,8 @@ enum model_state { MODEL_COLD, MODEL_LOADING, MODEL_LOADED };
 struct model {
     struct list link; /* sched.models */
     struct sim *sim;
-    char name[160]; /* canonical, with tag */
+    char name[SIM_NAME_BYTES];  /* canonical, with tag */
+    char shown[SIM_NAME_BYTES]; /* as it was made: what lists show */
     char params[24];
     bool embedding;
     bool gone; /* no longer in the list of models */

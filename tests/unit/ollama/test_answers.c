@@ -126,6 +126,9 @@ END_TEST
     "{\"name\":\"" name "\",\"model\":\"" name "\",\"modified_at\":\"" stamp                       \
     "\",\"size\":253113689,\"digest\":\"" digest "\",\"details\":{\"parent_model\":\"\","          \
     "\"format\":\"gguf\",\"family\":\"gemma3\"}}"
+#define REMOTE(name)                                                                               \
+    "{\"name\":\"" name "\",\"model\":\"" name "\",\"remote_model\":\"big\","                      \
+    "\"remote_host\":\"https://ollama.com:443\"}"
 #define LOADED(name, until)                                                                        \
     "{\"name\":\"" name "\",\"model\":\"" name "\",\"size\":467313152,\"digest\":\"36ee\","        \
     "\"details\":{\"parent_model\":\"\"},\"expires_at\":\"" until                                  \
@@ -147,8 +150,8 @@ static bool not_secret(const struct model_name *model, void *arg)
     return !model_pattern_matches(SLICE_LITERAL("secret*"), model);
 }
 
-static const struct catalog_filter everyone = {NULL, NULL};
-static const struct catalog_filter filtered = {not_secret, NULL};
+static const struct catalog_filter everyone = {NULL, NULL, NULL};
+static const struct catalog_filter filtered = {not_secret, NULL, NULL};
 
 typedef enum corral_err write_fn(const struct catalog_merged *, struct catalog_filter,
                                  struct buf *);
@@ -225,9 +228,14 @@ END_TEST
 
 START_TEST(one_model_is_shown)
 {
-    struct catalog *a = parsed(CATALOG_TAGS, "{\"models\":[" TAG("tiny:latest", OLD, "aa") "]}");
-    const struct catalog *lists[] = {a};
-    struct catalog_merged *merged = catalog_merge(CATALOG_TAGS, lists, 1);
+    struct catalog *a =
+        parsed(CATALOG_TAGS, "{\"models\":[" TAG("tiny:latest", OLD, "aa") "," REMOTE(
+                                 "mine:latest") "," REMOTE("both:latest") "]}");
+    struct catalog *other =
+        parsed(CATALOG_TAGS, "{\"models\":[" TAG("hf.co/Org/Repo-GGUF:Q4_K_M", OLD,
+                                                 "aa") "," TAG("both:latest", OLD, "aa") "]}");
+    const struct catalog *lists[] = {a, other};
+    struct catalog_merged *merged = catalog_merge(CATALOG_TAGS, lists, 2);
     static const struct {
         const char *id;
         enum corral_err err;
@@ -237,7 +245,10 @@ START_TEST(one_model_is_shown)
         {"library/tiny", CE_OK},
         {"nope", CE_MODEL_UNKNOWN},
         {"secret", CE_MODEL_FORBIDDEN},
-        {"a..b", CE_MODEL_NAME},
+        {"..", CE_MODEL_NAME},
+        {"hf.co/Org/Repo-GGUF:Q4_K_M", CE_OK},
+        {"mine", CE_MODEL_REMOTE},
+        {"both", CE_OK},
         {"tiny:cloud", CE_MODEL_REMOTE},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -253,8 +264,10 @@ START_TEST(one_model_is_shown)
         }
         buf_finish(&b);
     }
+    ck_assert_uint_eq(merged->remote, 1);
     free(merged);
     catalog_destroy(a);
+    catalog_destroy(other);
 }
 END_TEST
 
@@ -269,7 +282,7 @@ START_TEST(a_replica_may_say_anything)
         {"{\"models\":[]}", CE_OK, 0},
         {"{\"models\":[1,\"a\",{},{\"name\":5},{\"name\":\"\"},[]]}", CE_OK, 0},
         {"{\"models\":[{\"name\":\"x:cloud\"},{\"name\":\"hf.co/a/b:c\"},{\"model\":\"y\"}]}",
-         CE_OK, 1},
+         CE_OK, 3},
         {"{\"models\":[{\"name\":\"y\",\"size\":-1,\"modified_at\":\"yesterday, or so I think\"}]}",
          CE_OK, 1},
         {"{}", CE_UPSTREAM_NONSENSE, 0},

@@ -22,6 +22,15 @@ START_TEST(s275_every_spelling_is_one_name)
         {"me/x.1_y-z:q4_K_M", "registry.ollama.ai/me/x.1_y-z:q4_k_m", "me/x.1_y-z:q4_k_m"},
         {"cloud", "registry.ollama.ai/library/cloud:latest", "cloud:latest"},
         {"x-cloud:8b", "registry.ollama.ai/library/x-cloud:8b", "x-cloud:8b"},
+        {"a..b:1..2", "registry.ollama.ai/library/a..b:1..2", "a..b:1..2"},
+        {"hf.co/Org/Repo-GGUF:Q4_K_M", "hf.co/org/repo-gguf:q4_k_m", "hf.co/org/repo-gguf:q4_k_m"},
+        {"hf.co/me/x", "hf.co/me/x:latest", "hf.co/me/x:latest"},
+        {"h:1/a/b", "h:1/a/b:latest", "h:1/a/b:latest"},
+        {"localhost:5000/Me/x:8b", "localhost:5000/me/x:8b", "localhost:5000/me/x:8b"},
+        {"registry.ollama.ai:443/library/llama3", "registry.ollama.ai:443/library/llama3:latest",
+         "registry.ollama.ai:443/library/llama3:latest"},
+        {"_h/a/b:c", "_h/a/b:c", "_h/a/b:c"},
+        {"169.254.169.254/a/b", "169.254.169.254/a/b:latest", "169.254.169.254/a/b:latest"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct model_name m;
@@ -34,6 +43,19 @@ START_TEST(s275_every_spelling_is_one_name)
 }
 END_TEST
 
+/* Each part as long as it may be; or the host one byte longer. */
+static struct slice longest_name(bool fits)
+{
+    static char room[MODEL_SPELLED_MAX];
+    size_t host = fits ? MODEL_HOST_MAX : MODEL_HOST_MAX + 1;
+
+    memset(room, 'a', sizeof(room));
+    room[host] = '/';
+    room[host + 1 + MODEL_PART_MAX] = '/';
+    room[host + 2 + 2 * MODEL_PART_MAX] = ':';
+    return slice_of(room, host + 3 + 3 * MODEL_PART_MAX);
+}
+
 START_TEST(s276_names_that_are_none)
 {
     static const char *const bad[] = {"",
@@ -44,7 +66,6 @@ START_TEST(s276_names_that_are_none)
                                       "a/",
                                       "a//b",
                                       "..",
-                                      "a..b",
                                       "../a",
                                       "a/../b",
                                       "-a",
@@ -59,15 +80,26 @@ START_TEST(s276_names_that_are_none)
                                       "a%2fb",
                                       "a\nb",
                                       "caf\xc3\xa9",
-                                      "hf.co/me/x",
-                                      "h:1/a/b",
-                                      "localhost:5000/me/x",
+                                      "hf.co//x",
+                                      "hf.co/me/",
+                                      "-hf.co/me/x",
+                                      ".hf.co/me/x",
+                                      "../a/b",
+                                      "h c/a/b",
+                                      "[::1]/a/b",
+                                      "h/n.s/b",
+                                      ":5000/a/b",
+                                      "a: 1b",
+                                      "a: cloud",
+                                      "a:1b\tlocal",
+                                      "a: local",
+                                      "a:1b :local",
+                                      "a :local",
+                                      "a :1b",
                                       "a/b/c/d",
                                       "n.s/model",
                                       "https://registry.ollama.ai/library/llama3",
-                                      "registry.ollama.ai:443/library/llama3",
                                       "user@registry.ollama.ai/library/x",
-                                      "169.254.169.254/a/b",
                                       "a:b:c",
                                       "http://x",
                                       "\xef\xbb\xbf"
@@ -83,6 +115,8 @@ START_TEST(s276_names_that_are_none)
     memset(longest, 'a', sizeof(longest));
     ck_assert_int_eq(model_parse(slice_of(longest, MODEL_PART_MAX), &m), CE_OK);
     ck_assert_int_eq(model_parse(slice_of(longest, MODEL_PART_MAX + 1), &m), CE_MODEL_NAME);
+    ck_assert_int_eq(model_parse(longest_name(true), &m), CE_OK);
+    ck_assert_int_eq(model_parse(longest_name(false), &m), CE_MODEL_NAME);
     memset(longest, ' ', sizeof(longest));
     longest[0] = 'a';
     ck_assert_int_eq(model_parse(slice_of(longest, MODEL_SPELLED_MAX), &m), CE_OK);
@@ -94,7 +128,7 @@ END_TEST
 START_TEST(s277_cloud_names_are_known)
 {
     static const char *const remote[] = {"x:cloud",      "x:CLOUD ",      "x:20b-Cloud",
-                                         "x: cloud",     "me/x:8b-cloud", "x:cloud:local",
+                                         "x:1-cloud",    "me/x:8b-cloud", "x:cloud:local",
                                          "x:CLOUD:LOCAL"};
     struct model_name m;
 
@@ -136,6 +170,19 @@ START_TEST(patterns_cover_what_they_say)
         {"a*:latest", "a", true},
         {"*:8b", "a:8b", true},
         {"*:8b", "me/a:8b", false},
+        {"*", "hf.co/org/repo:q4", true},
+        {"hf.co/*", "hf.co/Org/Repo-GGUF:Q4_K_M", true},
+        {"HF.co/Org/*", "hf.co/org/repo:q4", true},
+        {"hf.co/org/*:q4*", "hf.co/org/repo:q4_k_m", true},
+        {"hf.co/org/*:q4*", "hf.co/org/repo:q8", false},
+        {"hf.co/*", "org/repo", false},
+        {"localhost:5000/*", "localhost:5000/me/x:8b", true},
+        {"localhost:5000/me/x:8b", "localhost:5000/me/x:8b", true},
+        {"localhost:5000/me/x:8b", "localhost:5000/me/x:9b", false},
+        {"org/*", "hf.co/org/repo", false},
+        {"llama3*", "hf.co/library/llama3", false},
+        {"registry.ollama.ai/*", "llama3:8b", true},
+        {"registry.ollama.ai/*", "registry.ollama.ai:443/library/llama3", false},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct model_name m;

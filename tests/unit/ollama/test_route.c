@@ -35,6 +35,35 @@ START_TEST(paths_are_clean_or_refused)
 }
 END_TEST
 
+START_TEST(only_names_of_models_are_decoded)
+{
+    static const struct {
+        const char *path;
+        const char *decoded;
+    } cases[] = {
+        {"/v1/models/a", "/v1/models/a"},
+        {"/v1/models/hf.co%2FOrg%2fRepo%3AQ4%5FK", "/v1/models/hf.co/Org/Repo:Q4_K"},
+        {"/v1/models/hf.co/Org/Repo%3AQ4", "/v1/models/hf.co/Org/Repo:Q4"},
+        {"/v1/models/a%252Fb", "/v1/models/a%2Fb"},
+        {"/v1/models/a%2", "/v1/models/a%2"},
+        {"/v1/models/a%", "/v1/models/a%"},
+        {"/v1/models/a%zz", "/v1/models/a%zz"},
+        {"/v1/models/%2e%2E%2f", "/v1/models/../"},
+        {"/v1%2Fmodels/a", "/v1%2Fmodels/a"},
+        {"/v1/models%2Fa", "/v1/models%2Fa"},
+        {"/api/%74ags", "/api/%74ags"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct arena arena = {0};
+
+        ck_assert_msg(
+            slice_eq_str(route_path_decoded(slice_str(cases[i].path), &arena), cases[i].decoded),
+            "%s", cases[i].path);
+        arena_finish(&arena);
+    }
+}
+END_TEST
+
 START_TEST(every_route_is_found)
 {
     static const struct {
@@ -160,6 +189,7 @@ static Suite *route_suite(void)
     TCase *tc = tcase_create("route");
 
     tcase_add_test(tc, paths_are_clean_or_refused);
+    tcase_add_test(tc, only_names_of_models_are_decoded);
     tcase_add_test(tc, every_route_is_found);
     tcase_add_test(tc, everything_else_is_refused);
     tcase_add_test(tc, verbs_have_one_spelling);
