@@ -48,7 +48,7 @@ struct app {
     bool stuck;      /* the helper waits for a file system: nothing that it may use can be freed */
     atomic_bool cut; /* some answer was broken off; workers set it */
     uint64_t generation;
-    uint64_t began_ms; /* monotonic: when the replicas were asked first */
+    uint64_t began_ms;   /* monotonic: when the replicas were asked first */
     uint64_t files_read; /* the states of the files, before the start read them */
 };
 

@@ -52,9 +52,9 @@ struct h2_request {
     bool expect_continue;
     bool is_head;
     bool timed_out; /* answered 408: there is no use in waiting for the rest */
-    bool ended;   /* finish was called: what is in `out` is the last */
-    bool cut;     /* reset when `out` is empty */
-    bool blocked; /* the exchange was told to wait */
+    bool ended;     /* finish was called: what is in `out` is the last */
+    bool cut;       /* reset when `out` is empty */
+    bool blocked;   /* the exchange was told to wait */
 };
 
 extern const struct h2_events h2_request_events;
