@@ -138,8 +138,8 @@ static void add_read(void *arg, enum settings_path kind, const char *path)
     }
 }
 
-/* What a set of settings needs, whether it is in force or shall be. */
-static void collect(struct sandbox *s, const struct settings *settings)
+/* What a set of settings needs that a reload takes, whether it is in force or shall be. */
+static void collect_read(struct sandbox *s, const struct settings *settings)
 {
     settings_each_path(settings, add_read, s);
     for (size_t i = 0; i < settings->replica_count; i++) {
@@ -147,6 +147,11 @@ static void collect(struct sandbox *s, const struct settings *settings)
             add_port(s, settings->replicas[i].port);
         }
     }
+}
+
+/* And what is for the process's life: another log or listener is for the next start. */
+static void collect_written(struct sandbox *s, const struct settings *settings)
+{
     add_folder_of(s, settings->log_file, SANDBOX_WRITE);
     for (size_t i = 0; i < settings->listener_count; i++) {
         const char *address = settings->listeners[i].address;
@@ -212,7 +217,8 @@ bool sandbox_enter(struct sandbox *s, const struct settings *settings, const cha
                  sandbox_missing(settings));
         return false;
     }
-    collect(s, settings);
+    collect_read(s, settings);
+    collect_written(s, settings);
     add_folder_of(s, config_path, SANDBOX_READ);
     add_path(s, state_directory, SANDBOX_WRITE);
     warm_up_resolver();
@@ -268,7 +274,7 @@ bool sandbox_covers(const struct sandbox *s, const struct settings *settings,
     if (!s->entered || s->landlock_abi == 0) {
         return true;
     }
-    collect(&wanted, settings);
+    collect_read(&wanted, settings);
     for (size_t i = 0; i < wanted.folder_count && covered; i++) {
         covered = has_folder(s, &wanted.folders[i]);
         if (!covered) {

@@ -9,7 +9,7 @@ import pytest
 
 import h1
 from faults import FaultProxy
-from harness import chat, patience, together, wait_for
+from harness import chat, together, wait_for
 
 SO_ATTACH_FILTER, DROP_ALL = 26, struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF: return 0
 
@@ -47,7 +47,7 @@ def test_s337_every_replica_filtered(stable):
     door.cut()
     began = time.monotonic()
     answer = corral.post("/api/chat", chat())
-    assert answer.status in (502, 503) and time.monotonic() - began < 1.5 * patience(), answer
+    assert answer.status in (502, 503) and time.monotonic() - began < 1.9, answer
     corral.wait_idle()
     door.close()
 
