@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "app/sandbox.h"
-#include "auth/fault.h"
+#include "auth/keyset.h"
 #include "config/load.h"
 #include "config/snapshot.h"
 #include "net/listener.h"
@@ -234,25 +234,16 @@ static void check_api_keys(struct check *c)
 
 static void check_issuers(struct check *c)
 {
-    const struct auth_settings *all = &c->settings.auth;
-
-    for (size_t i = 0; i < all->issuer_count; i++) {
-        struct issuer_settings *issuer = &all->issuers[i];
-        struct auth_settings one = *all;
+    for (size_t i = 0; i < c->settings.auth.issuer_count; i++) {
+        const struct issuer_settings *issuer = &c->settings.auth.issuers[i];
         struct auth_fault fault = {{0}};
-        struct auth *a = NULL;
+        struct keyset keys = {0};
 
-        if (issuer->issuer == NULL || issuer->keys_file == NULL ||
-            (issuer->tenant != NULL && auth_find_tenant(all, slice_str(issuer->tenant)) == NULL)) {
-            continue; /* the text has been judged */
-        }
-        one.issuers = issuer;
-        one.issuer_count = 1;
-        one.api_keys_file = NULL;
-        if (auth_create(&one, &a, &fault) != CE_OK) {
+        if (issuer->issuer != NULL && issuer->keys_file != NULL &&
+            keyset_read(issuer, &keys, &fault) != CE_OK) {
             report(c, key_of("issuers", i, "keys_file").text, "%s", fault.text);
         }
-        auth_destroy(a);
+        keyset_finish(&keys);
     }
 }
 
