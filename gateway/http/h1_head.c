@@ -227,7 +227,9 @@ static enum corral_err read_fields(struct slice rest, struct http_fields *out)
         size_t colon = http_field_name_len(rest);
         bool plain = rest.ptr[colon] != '_'; /* a line end comes behind it */
 
-        colon = plain ? colon : http_token_len(rest);
+        if (!plain) {
+            colon = http_token_len(rest);
+        }
         size_t len = colon + line_len(slice_of(rest.ptr + colon, rest.len - colon));
 
         assert(len + 1 < rest.len);

@@ -9,7 +9,7 @@ enum { TEXT_MAX = MODEL_HOST_MAX + 3 * (MODEL_PART_MAX + 1) };
 static_assert((int)TEXT_MAX <= (int)MODEL_TEXT_BYTES, "a canonical name fits");
 
 struct parts {
-    struct slice host;
+    struct slice host; /* empty: the default */
     struct slice space;
     struct slice model;
     struct slice tag;
@@ -100,10 +100,11 @@ static bool split(struct slice rest, struct parts *p)
     }
     p->model = cut_segment(&rest);
     p->space = rest.len > 0 ? cut_segment(&rest) : SLICE_LITERAL(LIBRARY);
-    p->host = rest.len > 0 ? rest : SLICE_LITERAL(HOST);
+    p->host = rest;
     return part_valid(p->model, MODEL_PART_MAX, "_-.") &&
            part_valid(p->space, MODEL_PART_MAX, "_-") &&
-           part_valid(p->tag, MODEL_PART_MAX, "_-.") && part_valid(p->host, MODEL_HOST_MAX, "_-.:");
+           part_valid(p->tag, MODEL_PART_MAX, "_-.") &&
+           (rest.len == 0 || part_valid(rest, MODEL_HOST_MAX, "_-.:"));
 }
 
 static void put(struct model_name *m, struct slice text)
@@ -117,8 +118,13 @@ static void put(struct model_name *m, struct slice text)
 static void put_canonical(struct model_name *m, const struct parts *p)
 {
     m->len = 0;
-    put(m, p->host);
-    put(m, SLICE_LITERAL("/"));
+    if (p->host.len > 0) {
+        put(m, p->host);
+        put(m, SLICE_LITERAL("/"));
+    } else {
+        memcpy(m->text, HOST "/", sizeof(HOST));
+        m->len = sizeof(HOST);
+    }
     put(m, p->space);
     put(m, SLICE_LITERAL("/"));
     put(m, p->model);
@@ -250,7 +256,7 @@ static bool wildcard_match(struct slice pattern, struct slice text)
 
 bool model_pattern_matches(struct slice pattern, const struct model_name *m)
 {
-    struct model_name full;
+    NOT_ZEROED struct model_name full;
 
     pattern = model_trim(pattern);
     if (slice_eq_str(pattern, "*")) {

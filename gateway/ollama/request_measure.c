@@ -61,7 +61,10 @@ static bool is_name(const struct scan_value *v)
         SLICE_LITERAL("call_id"),
     };
 
-    for (size_t i = 0; i < ARRAY_LEN(names) && v->kind == SCAN_STRING; i++) {
+    if (v->kind != SCAN_STRING || slice_eq_str(v->key, "content") || slice_eq_str(v->key, "text")) {
+        return false; /* as most are */
+    }
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         if (scan_key_is(v, names[i])) {
             return true;
         }

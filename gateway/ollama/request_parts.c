@@ -101,7 +101,7 @@ const char *parts_option_name(unsigned bit)
     return runner_options[i].name;
 }
 
-enum field field_of(const struct scan_value *member)
+static enum field field_of(const struct scan_value *member)
 {
     NOT_ZEROED char folded[32];
     struct slice key = member->key;
@@ -111,7 +111,8 @@ enum field field_of(const struct scan_value *member)
     }
 
     for (unsigned f = 0; f < FIELD_COUNT; f++) {
-        if (key.len == fields[f].len && memcmp(key.ptr, fields[f].name, key.len) == 0) {
+        if (key.len == fields[f].len && key.ptr[0] == fields[f].name[0] &&
+            memcmp(key.ptr, fields[f].name, key.len) == 0) {
             return (enum field)f;
         }
     }
@@ -129,10 +130,12 @@ static bool is_private(const struct scan_value *member)
     return scan_key_fold(member->key, first, sizeof(first)) > 0 && first[0] == '_';
 }
 
-/* A note for a value; one that corral does not know prolongs the run before it. */
+/* A note for a value; one that corral does not know (0) prolongs the run before it. */
 static uint32_t take_down(struct scan_notes *notes, struct part_list *list,
-                          const struct scan_value *v, bool known)
+                          const struct scan_value *v, uint8_t tag)
 {
+    bool known = tag != 0;
+
     if (!known && list->in_run) {
         return list->last;
     }
@@ -144,6 +147,7 @@ static uint32_t take_down(struct scan_notes *notes, struct part_list *list,
         .offset = (uint32_t)v->offset,
         .kind = (uint8_t)v->kind,
         .key_folded = v->key_folded,
+        .tag = tag,
     };
     if (list->last != 0) {
         notes->at[list->last].next = number;
@@ -196,7 +200,7 @@ enum corral_err parts_begin_member(struct request_parts *p, const struct scan_va
         *out_field = p->refused;
         return CE_FIELD_REFUSED;
     }
-    uint32_t note = take_down(p->notes, &p->members, v, f != FIELD_COUNT);
+    uint32_t note = take_down(p->notes, &p->members, v, f == FIELD_COUNT ? 0 : (uint8_t)(f + 1));
 
     *out_role = PART_LEAF;
     if (f == FIELD_COUNT) {
@@ -221,18 +225,22 @@ enum corral_err parts_begin_member(struct request_parts *p, const struct scan_va
 void parts_begin_option(struct request_parts *p, uint8_t around, const struct scan_value *v,
                         uint8_t *out_role)
 {
-    bool known = around == PART_OPTIONS ? parts_runner_option(v) != 0 ||
-                                              scan_key_equals(v, SLICE_LITERAL("num_predict"))
-                                        : scan_key_is(v, SLICE_LITERAL("include_usage"));
+    bool known = around != PART_OPTIONS && scan_key_is(v, SLICE_LITERAL("include_usage"));
 
-    take_down(p->notes, &p->options, v, known);
+    if (around == PART_OPTIONS && scan_key_equals(v, SLICE_LITERAL("num_predict"))) {
+        known = true;
+    } else if (around == PART_OPTIONS && parts_runner_option(v) != 0) {
+        known = true;
+        p->has_runner_options = true;
+    }
+    take_down(p->notes, &p->options, v, known ? 1 : 0);
     *out_role = PART_LEAF;
 }
 
 void parts_begin_root(struct request_parts *p, const struct scan_value *v)
 {
     p->members = (struct part_list){0};
-    p->members.holder = take_down(p->notes, &p->members, v, true);
+    p->members.holder = take_down(p->notes, &p->members, v, 1);
     p->members.last = 0;
 }
 

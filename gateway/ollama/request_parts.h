@@ -16,15 +16,15 @@ enum field {
     FIELD_MODEL,
     FIELD_NAME,
     FIELD_SOURCE,
-    FIELD_DESTINATION,
+    FIELD_DESTINATION, /* up to here: names of models */
+    FIELD_MESSAGES,
     FIELD_STREAM,
-    FIELD_STREAM_OPTIONS,
     FIELD_OPTIONS,
+    FIELD_STREAM_OPTIONS,
     FIELD_KEEP_ALIVE,
     FIELD_SHIFT,
     FIELD_INSECURE,
     FIELD_PROMPT,
-    FIELD_MESSAGES,
     FIELD_INPUT,
     FIELD_IMAGES,
     FIELD_TOOLS,
@@ -90,6 +90,7 @@ struct request_parts {
     struct part_image image;  /* the one that is open */
     size_t image_text;        /* bytes of body that are images */
     bool model_has_blanks;    /* around it: they are not sent */
+    bool has_runner_options;  /* that a rewrite may drop */
     bool inputs_are_tokens;   /* `input` is an array of numbers: one input */
     bool has[FIELD_COUNT];    /* present and not null */
     bool present[FIELD_COUNT];
@@ -102,13 +103,14 @@ struct request_parts {
 
 const char *field_name(enum field f);
 
-/** Which known field a top-level member is. */
-enum field field_of(const struct scan_value *member);
+/** Which known field a top-level member is that was taken down. */
+static inline enum field field_noted(const struct scan_value *member)
+{
+    return member->tag == 0 ? FIELD_COUNT : (enum field)(member->tag - 1);
+}
 
-/** The bit of a runner option (enum request_option), or 0. */
+/** The bit of a runner option (enum request_option), or 0; and the name of that bit's option. */
 unsigned parts_runner_option(const struct scan_value *member);
-
-/** The name of that bit's option. */
 const char *parts_option_name(unsigned bit);
 
 /** Visitor: the top-level object. */

@@ -168,7 +168,7 @@ static enum splice_act decide_options(const struct rewrite *w, struct slice *wit
 static enum splice_act decide_top(void *arg, const struct scan_value *member, struct slice *with)
 {
     const struct rewrite *w = arg;
-    enum field f = field_of(member);
+    enum field f = field_noted(member);
 
     switch (f) {
     case FIELD_KEEP_ALIVE:
@@ -271,7 +271,7 @@ static void note_options(struct rewrite *w, struct changes *c)
     struct scan_value member;
     struct slice with;
 
-    while (w->parts->has[FIELD_OPTIONS] && scan_next(&cursor, &member)) {
+    while (w->parts->has_runner_options && scan_next(&cursor, &member)) {
         unsigned bit = parts_runner_option(&member);
         enum splice_act act =
             bit == 0 || member.kind == SCAN_NULL ? SPLICE_KEEP : decide_option(w, &member, &with);

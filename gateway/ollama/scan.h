@@ -4,9 +4,8 @@
  * scan_check passes once over a whole text and refuses everything that Go's encoding/json and other
  * parsers read differently: duplicate keys (also in other letter case, also escaped), NUL, lone
  * surrogates, invalid UTF-8, a BOM, numbers beyond a double, bytes after the document.
- * scan_check.h does the same for a text that arrives in pieces, and lets a visitor watch, who also
- * says where a string need not be so strict and where case tells keys apart (docs/BODIES.md).
- * A checked text is then walked with cursors, which yield extents into it; nothing is copied.
+ * scan_check.h does the same for a text that arrives in pieces; its visitor says where less will
+ * do. A checked text is then walked with cursors, which yield extents into it; nothing is copied.
  * Cursors are safe on unchecked text too (they stop), but mean something on checked text only.
  * No recursion; memory only from the arena, for the set of keys (at most 32 bytes per key).
  * A walk costs what the text costs; where somebody has noted where values stand (struct
@@ -50,6 +49,7 @@ struct scan_note {
     uint32_t first; /* inside; 0: nothing, or it is not noted */
     uint8_t kind;   /* enum scan_kind */
     bool key_folded;
+    uint8_t tag; /* of who filled it */
 };
 
 /** Of some values of one text; number 0 is no note. Filled by request_parts.c. */
@@ -62,6 +62,7 @@ struct scan_notes {
 struct scan_value {
     enum scan_kind kind;
     bool key_folded;   /* known: the key is what scan_key_fold makes of it */
+    uint8_t tag;       /* of the note */
     uint32_t first;    /* of the notes: what a container begins with; 0: its text is walked */
     size_t key_offset; /* of the key's first quote */
     struct slice key;  /* raw, without quotes; into the text */
@@ -92,7 +93,6 @@ MUST_USE enum corral_err scan_check(struct slice text, size_t keys_max, struct a
 
 /** The top-level value of a checked text, surrounding white space left out. */
 struct scan_value scan_root(struct slice text);
-
 /** Walk the members or elements of a value of kind OBJECT or ARRAY; any other kind has none. */
 struct scan_cursor scan_open(struct slice text, const struct scan_value *container);
 
@@ -113,20 +113,21 @@ static inline bool scan_key_is(const struct scan_value *v, struct slice name)
  * @return bytes written; a key that does not fit is cut.
  */
 size_t scan_key_fold(struct slice key, char *out, size_t room);
-
-/** The same, but not folded: as Go reads a key of a map. */
+/* The same, but not folded: as Go reads a key of a map. */
 size_t scan_key_decode(struct slice key, char *out, size_t room);
 
-/** Whether a member's key is `name`, letter for letter. */
-bool scan_key_equals(const struct scan_value *v, struct slice name);
+/** Whether a member's key, decoded, is `name`, letter for letter. */
+bool scan_key_decodes_to(const struct scan_value *v, struct slice name);
+static inline bool scan_key_equals(const struct scan_value *v, struct slice name)
+{
+    return v->key_folded ? slice_eq(v->key, name) : scan_key_decodes_to(v, name);
+}
 
-/** Find a member by its key, letter for letter. */
-bool scan_find_exact(struct slice text, const struct scan_value *object, struct slice name,
-                     struct scan_value *out);
-
-/** Find a member by folded key. */
+/** Find a member by folded key; by its key, letter for letter. */
 bool scan_find(struct slice text, const struct scan_value *object, struct slice name,
                struct scan_value *out);
+bool scan_find_exact(struct slice text, const struct scan_value *object, struct slice name,
+                     struct scan_value *out);
 
 /** What a note tells. */
 struct scan_value scan_noted(struct slice text, const struct scan_notes *notes, uint32_t number);

@@ -129,6 +129,7 @@ struct scan_value scan_noted(struct slice text, const struct scan_notes *notes, 
     return (struct scan_value){
         .kind = (enum scan_kind)n->kind,
         .key_folded = n->key_folded,
+        .tag = n->tag,
         .first = n->first,
         .key_offset = n->key_offset,
         .key = member ? slice_of(text.ptr + n->key_offset + 1, n->key_len) : slice_of(NULL, 0),
@@ -364,12 +365,12 @@ size_t scan_key_decode(struct slice key, char *out, size_t room)
     return n;
 }
 
-bool scan_key_equals(const struct scan_value *v, struct slice name)
+bool scan_key_decodes_to(const struct scan_value *v, struct slice name)
 {
     NOT_ZEROED char decoded[64];
 
-    if (v->key.ptr == NULL || v->key_folded || memchr(v->key.ptr, '\\', v->key.len) == NULL) {
-        return slice_eq(v->key, name);
+    if (v->key.ptr == NULL || v->key.len < name.len) { /* decoding never makes a key longer */
+        return false;
     }
     return slice_eq(slice_of(decoded, scan_key_decode(v->key, decoded, sizeof(decoded))), name);
 }
