@@ -56,6 +56,7 @@ KEYS = {
     "tenants[].limits[].models": RULES + "test_each_model_has_a_count",
     "tenants[].limits[].shadow": RULES + "test_shadow_counts_and_refuses_nothing",
     "models[].name": SETTINGS + "test_models_have_settings_of_their_own",
+    "models[].options.num_ctx_max": "test_bodies.py::test_num_ctx_passes_up_to_its_maximum",
     "models[].options.allowed": SETTINGS + "test_models_have_settings_of_their_own",
     "models[].allow_remote": SETTINGS + "test_cloud_models_are_let_through_where_it_says_so",
     "replicas[].url": "test_life.py::test_a_reload_changes_what_it_says",
@@ -129,6 +130,3 @@ KEYS = {
     "sandbox.mode": "test_sandbox.py::test_off_says_so",
     "metrics.address": PLACES,
 }
-
-# Whose test is in another branch yet: key -> its name. Empty once it is merged.
-TO_BE_MERGED = {"models[].options.num_ctx_max": "test_num_ctx_max"}
