@@ -92,8 +92,7 @@ struct request_parts {
     bool model_has_blanks;    /* around it: they are not sent */
     bool has_runner_options;  /* that a rewrite may drop */
     bool inputs_are_tokens;   /* `input` is an array of numbers: one input */
-    bool has[FIELD_COUNT];    /* present and not null */
-    bool present[FIELD_COUNT];
+    bool present[FIELD_COUNT], has[FIELD_COUNT]; /* it is there; and is not null */
     bool output_is_plain; /* options.num_predict stands there as output_member would write it */
     uint32_t note[FIELD_COUNT];
     struct scan_value root;
@@ -133,11 +132,10 @@ enum field parts_output_field(const struct route *route);
 /** Whether the route's output bound is options.num_predict. */
 bool parts_output_in_options(const struct route *route);
 
-/** Whether the streamed answer of this request has usage only when asked for. */
+/** Whether streamed answers of the route have usage only when asked for. */
 bool parts_knows_include_usage(const struct route *route);
 
-/** Visitor: a value inside messages, inputs or images. Counts into `info`, where its errors too
- * name their field. */
+/** Visitor: a value inside messages, inputs or images. Counts into `info`, names faults there. */
 MUST_USE enum corral_err measure_begin(struct request_parts *p, const struct request_rules *rules,
                                        uint8_t around, const struct scan_value *v,
                                        struct request_info *info, uint8_t *out_role);
