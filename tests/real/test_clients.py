@@ -13,6 +13,7 @@ CASES = ["chat", "stream", "hf.co", "hf.co stream", "large"]
 HF = "hf.co/Org/Tiny-GGUF:Q4_K_M"
 ALL = [(name, case) for name in [*PYTHON, *NODE, "go-openai"]
        for case in [*CASES, *(["half an emoji"] if name in NODE else [])]]
+SENTENCES = {"ollama-ai-provider-v2": "Content Too Large"}  # it shows the status line only
 runs = {}
 
 
@@ -58,7 +59,7 @@ def results(name, gateway, tmp_path):
 def test_case(name, case, through, tmp_path):
     found = results(name, through, tmp_path)[case]
     if case == "large":
-        assert "raised" in found and "The request body is too large." in found["message"], found
+        assert "raised" in found and SENTENCES.get(name, "The request body is too large.") in found["message"], found
         return
     assert "raised" not in found and len(found["text"]) > 5, found
     if "stream" in case:
@@ -69,4 +70,6 @@ def test_case(name, case, through, tmp_path):
 def test_no_request_was_refused_without_need(name, through, tmp_path):
     """Whatever a client asks besides its chats is answered too: 25 MB alone is refused."""
     heard = results(name, through, tmp_path)["heard"]
+    if name == "litellm_ollama":  # it asks /api/show without the credential that it was given
+        heard = [line for line in heard if line["path"] != "/api/show"]
     assert {line["status"] for line in heard} == {200, 413}, [(x["path"], x["status"], x["reason"]) for x in heard]
