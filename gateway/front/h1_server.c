@@ -102,7 +102,7 @@ static void begin(struct h1_server *h, const struct http_request *request)
 {
     struct client_info info = server_client(server_of(h), &client_ops, h);
 
-    h->keep_alive = request->keep_alive && !server_of(h)->front->retiring;
+    h->keep_alive = request->keep_alive;
     h->is_http_1_0 = request->minor == 0;
     h->is_head = slice_eq_str(request->method, "HEAD");
     h->expect_continue = request->expect_continue;

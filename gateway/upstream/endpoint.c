@@ -51,7 +51,6 @@ static void lose(struct endpoint *e)
     e->state.ps = NULL;
     e->hash[ASK_PS] = 0;
     e->hash[ASK_VERSION] = 0;
-    e->state.version.text[0] = '\0';
     e->version_due = true;
 }
 

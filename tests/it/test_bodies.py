@@ -199,11 +199,14 @@ def test_a_model_that_runs_elsewhere_is_refused(herd, name):
 
 
 def test_of_a_stub_and_a_model_the_model_is_taken(herd):
+    """Also when all slots of the replica that has it are taken: the others wait."""
     corral, first, second = herd
     before = first.posts(), second.posts()
-    answers = harness.together(8, lambda i: corral.post(("/api/chat", "/api/show")[i % 2], chat("both")))
+    second.config(tokens_per_s=50)
+    answers = harness.together(24, lambda i: corral.post(("/api/chat", "/api/show")[i % 2], chat("both", tokens=20)))
+    second.config(tokens_per_s=0)
     assert {answer.status for answer in answers} == {200}
-    assert (first.posts(), second.posts()) == (before[0], before[1] + 8)
+    assert (first.posts(), second.posts()) == (before[0], before[1] + 24)
 
 
 def test_allow_remote_lists_and_serves_them(stable):

@@ -72,7 +72,7 @@ def refused(corral, key, path, size=SIZE, pause=0.0):
 
 
 @pytest.mark.parametrize("case", REFUSED)
-@pytest.mark.parametrize("pause", [0.0, 0.03], ids=["fast", "slow"])
+@pytest.mark.parametrize("pause", [0.0, 0.07], ids=["fast", "slow"])
 def test_an_early_refusal_reaches_who_sends_his_whole_body_first(shared, case, pause):
     corral, _ = shared
     tenant, path, size, status = REFUSED[case]
@@ -108,11 +108,11 @@ def test_what_is_dropped_is_bounded(stable):
     with corral.client() as c:
         if H2:
             wire = c.wire
-            stream = wire.headers(wire.fields("POST", "/api/chat", [("content-length", "9")]), end=False)
+            stream = wire.headers(wire.fields("POST", "/api/chat", [("content-length", "900")]), end=False)
             for _ in range(40):
                 if hasattr(wire.stream(stream), "reset"):
                     break
-                wire.frame(h2.DATA, 0, stream, b"")
+                wire.frame(h2.DATA, 0, stream, b"x")
                 wire.until(lambda: hasattr(wire.stream(stream), "reset"), 0.2)
             assert wire.stream(stream).status == 401 and wire.stream(stream).reset == h2.NO_ERROR
         else:

@@ -321,6 +321,7 @@ def test_readiness_is_corrals_own_unless_it_is_told_otherwise(stable):
     first = wait_for(lambda: answered(begun), 5, "the health port")
     assert first.status == 503, "in the first seconds replicas are looked for"
     wait_for(lambda: ready(begun)[0] == 200, 8, "ready all the same")
+    assert ready(strict)[0] == 503, "also when it has looked for long"
 
 
 def answered(corral):

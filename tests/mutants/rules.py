@@ -629,7 +629,7 @@ RULES = [
      ".stall_ms = (uint32_t)settings->timeouts.write_stall_s * 1000,", ".stall_ms = 8000,", [],
      it("slow_reader", EARLY)),
     ("what is about to drain keeps no connection", "front/h1_server.c",
-     "h->keep_alive = request->keep_alive && !server_of(h)->front->retiring;", "h->keep_alive = request->keep_alive;", [],
+     "if (a->close || h->state == H1_BODY || server_of(h)->front->retiring) {", "if (a->close || h->state == H1_BODY) {", [],
      it("for_the_delay", "test_rollout.py")),
     ("HTTP/2: what is about to drain says so", "front/h2_request.c", "if (h->front->retiring) {", "if (false) {", [],
      over_h2("for_the_delay", "test_rollout.py")),
