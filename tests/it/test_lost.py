@@ -20,7 +20,11 @@ def lose(corral, sim):
 
 
 def test_a_restart_loses_nothing_that_was_not_begun(stable):
-    """Waiting before it, arriving during it, and granted at the very moment of it."""
+    """Waiting before it, arriving during it, and granted at the very moment of it.
+
+    One may be sent while the server dies: its kernel still accepts and acknowledges a connection that the process
+    never sees. Nothing tells that from a request that was begun, so it is not sent again: 502.
+    """
     sim = stable.sim("--tokens-per-s", "50").warm()
     port = sim.port
     corral = stable.corral(sim, tenants={"acme": {"max_waiting": 100}, "beta": {"max_waiting": 100}})
@@ -33,16 +37,19 @@ def test_a_restart_loses_nothing_that_was_not_begun(stable):
         assert running.answer(timeout=5).end == "fin", "what ran is cut"
     during = in_the_background(
         20, lambda i: corral.post(("/api/chat", "/v1/chat/completions")[i % 2], chat(tokens=2), timeout=40))
-    wait_for(lambda: corral.waiting() == 40, 10, "forty that wait")
+    def sent_to_the_dying():
+        return [line for line in corral.logged("access") if line["reason"] == "closed_early"]
+    wait_for(lambda: corral.waiting() + len(sent_to_the_dying()) == 40, 10, "forty that wait")
     time.sleep(1.5)  # it stays away for more than a poll
-    assert corral.waiting() == 40
+    lost = len(sent_to_the_dying())
+    assert corral.waiting() == 40 - lost and lost <= 1
     began = time.monotonic()
     again = stable.sim("--tokens-per-s", "0", "--slots", "4", port=port)
     assert corral.post("/api/chat", chat(), timeout=40).status == 200
     answers = before() + during()
     print("all served %.2f s after the return" % (time.monotonic() - began))
-    assert [a.status for a in answers] == [200] * 40, answers
-    assert again.posts() == 41, "each was sent once"
+    assert sorted(a.status for a in answers) == [200] * (40 - lost) + [502] * lost, answers
+    assert again.posts() == 41 - lost, "each was sent once"
     corral.wait_idle()
 
 
