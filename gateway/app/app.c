@@ -275,7 +275,7 @@ static void run(struct app *a)
     ports_serve(a);
     take_signals(a);
     a->reloader = reloader_create(a);
-    secrets_watch_start(a);
+    reload_watch_secrets(a->reloader);
     a->expiry = expiry_watch_create(a->main_worker, &a->house, a->log);
     worker_run(a->main_worker);
     deadline_cancel(&a->drain_delay);

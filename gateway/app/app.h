@@ -93,9 +93,6 @@ void budgets_reloaded(struct app *a, const struct settings *old, const struct se
 void budgets_close(struct app *a);
 
 /* secrets_watch.c */
-/** Look at certificates and key files every SECRETS_WATCH_MS; a change calls for a reload. */
-enum { SECRETS_WATCH_MS = 2000 };
-void secrets_watch_start(struct app *a);
 /** Of the states of all files that the settings name. From any thread; may take its time. */
 uint64_t secrets_digest(const struct settings *s);
 

@@ -408,10 +408,23 @@ void reload_file(struct reloader *r)
     start_next(r);
 }
 
-void reload_look(struct reloader *r)
+static void on_look(struct deadline *d)
 {
-    r->wants_look = true;
-    start_next(r);
+    struct app *a = CONTAINER_OF(d, struct app, secrets_look);
+
+    a->reloader->wants_look = true;
+    start_next(a->reloader);
+    deadline_set(&a->main_worker->wheel, &a->secrets_look, a->main_worker->now_ms,
+                 SECRETS_WATCH_MS);
+}
+
+void reload_watch_secrets(struct reloader *r)
+{
+    struct app *a = r->app;
+
+    deadline_init(&a->secrets_look, on_look);
+    deadline_set(&a->main_worker->wheel, &a->secrets_look, a->main_worker->now_ms,
+                 SECRETS_WATCH_MS);
 }
 
 struct reloader *reloader_create(struct app *a)

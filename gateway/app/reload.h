@@ -27,8 +27,12 @@ bool reloader_destroy(struct reloader *r);
 
 /** SIGHUP: the file again. */
 void reload_file(struct reloader *r);
-/** Look whether certificates or key files have changed; then the same text, fresh files. */
-void reload_look(struct reloader *r);
+/**
+ * Look at certificates and key files every SECRETS_WATCH_MS; when one has changed: the same text,
+ * fresh files.
+ */
+enum { SECRETS_WATCH_MS = 2000 };
+void reload_watch_secrets(struct reloader *r);
 /** Mail of MAIL_HELPED: the helper has ended a job. */
 void reload_go_on(struct reloader *r);
 

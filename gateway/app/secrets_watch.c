@@ -1,15 +1,14 @@
 /*
  * A look every two seconds instead of inotify: it sees a renamed `..data` link, a replaced folder
  * and a network file system alike, needs no descriptors and cannot miss an event
- * (docs/decisions/0006-secrets-by-stat.md). The look itself is the helper's (reload.c): a file
- * system may take its time.
+ * (docs/decisions/0006-secrets-by-stat.md). reload.c looks, on its helper thread: a file system
+ * may take its time.
  */
 #include <dirent.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
 #include "app/app.h"
-#include "app/reload.h"
 #include "base/rand.h"
 
 static uint64_t mix_file(uint64_t digest, const char *path)
@@ -64,20 +63,4 @@ uint64_t secrets_digest(const struct settings *s)
 
     settings_each_path(s, mix_path, &digest);
     return digest;
-}
-
-static void on_look(struct deadline *d)
-{
-    struct app *a = CONTAINER_OF(d, struct app, secrets_look);
-
-    reload_look(a->reloader);
-    deadline_set(&a->main_worker->wheel, &a->secrets_look, a->main_worker->now_ms,
-                 SECRETS_WATCH_MS);
-}
-
-void secrets_watch_start(struct app *a)
-{
-    deadline_init(&a->secrets_look, on_look);
-    deadline_set(&a->main_worker->wheel, &a->secrets_look, a->main_worker->now_ms,
-                 SECRETS_WATCH_MS);
 }

@@ -6,16 +6,6 @@
 #include "auth/impl.h"
 #include "base/mem.h"
 
-const struct tenant_settings *auth_find_tenant(const struct auth_settings *s, struct slice name)
-{
-    for (size_t i = 0; i < s->tenant_count; i++) {
-        if (s->tenants[i].name != NULL && slice_eq_str(name, s->tenants[i].name)) {
-            return &s->tenants[i];
-        }
-    }
-    return NULL;
-}
-
 static enum corral_err issuer_init(struct auth_issuer *out, const struct issuer_settings *settings,
                                    const struct auth_settings *all, struct auth_fault *out_fault)
 {

@@ -14,7 +14,8 @@ struct arrival {
     struct reapable reapable;
     struct list of_front;        /* front.arrivals */
     struct front_listener *from; /* borrowed */
-    struct net_address peer;     /* the load balancer */
+    front_admit admit;
+    struct net_address peer; /* the load balancer */
     struct event event;
     struct deadline deadline;
     int fd; /* owned until it is handed on */
@@ -54,7 +55,7 @@ static void judge(struct arrival *a)
 
     if (err == CE_OK) {
         leave(a);
-        front_admit(a->from, a->fd, header.has_source ? &header.source : &a->peer);
+        a->admit(a->from, a->fd, header.has_source ? &header.source : &a->peer);
     } else if (err != CE_MORE) {
         refuse(a, err);
     }
@@ -80,12 +81,14 @@ static void on_deadline(struct deadline *d)
     refuse(CONTAINER_OF(d, struct arrival, deadline), CE_PROXY_TIMEOUT);
 }
 
-void arrival_start(struct front_listener *from, int fd, const struct net_address *peer)
+void arrival_start(struct front_listener *from, int fd, const struct net_address *peer,
+                   front_admit admit)
 {
     struct front *f = from->front;
     struct arrival *a = xcalloc(1, sizeof(*a));
 
     a->from = from;
+    a->admit = admit;
     a->peer = *peer;
     a->fd = fd;
     a->need = PROXY_HEADER_MIN;

@@ -21,54 +21,8 @@ static bool is_trusted(const struct listener_settings *s, const struct net_addre
     return false;
 }
 
-void front_note(struct front *f, const char *event, const struct net_peer *peer,
-                enum corral_err why, const char *detail)
-{
-    char text[NET_ADDRESS_TEXT_BYTES];
-    struct log_line line;
-
-    if (!refusal_log_takes(&f->engine->refusals, peer)) {
-        return;
-    }
-    net_peer_format(peer, text);
-    log_begin(&line, f->engine->log, LOG_INFO, event);
-    line.minor = true;
-    log_str(&line, "client", text);
-    log_str(&line, "reason", err_reason(why));
-    if (detail != NULL) {
-        log_str(&line, "detail", detail);
-    }
-    log_end(&line);
-}
-
-static const char *advice(enum corral_err why, bool trusted)
-{
-    if (why == CE_CONNECTIONS) {
-        return "limits.connections is reached";
-    }
-    if (why != CE_CONNECTIONS_ADDRESS) {
-        return NULL;
-    }
-    return trusted ? "limits.connections_per_trusted_address is reached"
-                   : "limits.connections_per_address is reached; if many clients stand behind this "
-                     "address, name it in the listener's trusted_sources";
-}
-
-void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer,
-                  bool trusted)
-{
-    struct net_peer who = net_peer_of(peer);
-    bool is_full = why == CE_CONNECTIONS || why == CE_CONNECTIONS_ADDRESS;
-
-    close(fd);
-    if (why != CE_CLIENT_GONE) {
-        metrics_add(f->engine->metrics, M_CONNECTIONS_REFUSED, why, 0, 0, 1);
-        front_note(f, is_full ? "connection.refused" : "proxy.refused", &who, why,
-                   advice(why, trusted));
-    }
-}
-
-void front_admit(struct front_listener *fl, int fd, const struct net_address *peer)
+/* A connection whose peer is known, counted in house.shares already. Takes over the descriptor. */
+static void admit(struct front_listener *fl, int fd, const struct net_address *peer)
 {
     struct front *f = fl->front;
     struct house *h = f->engine->house;
@@ -104,17 +58,20 @@ static void on_accept(struct listener *l, int fd, const struct net_address *peer
         !(server_close_stranger(f) && connection_share_open(&h->shares))) {
         front_refuse(f, fd, CE_CONNECTIONS, peer, false);
     } else if (ls->proxy_protocol) {
-        arrival_start(fl, fd, peer);
+        arrival_start(fl, fd, peer, admit);
     } else {
-        front_admit(fl, fd, peer);
+        admit(fl, fd, peer);
     }
 }
+
+static const struct front_codecs codecs = {h1_server_start, h2_server_start};
 
 struct front *front_create(struct engine *e, const int *fds, size_t count)
 {
     struct front *f = xcalloc(1, sizeof(*f));
 
     f->engine = e;
+    f->codecs = &codecs;
     f->h2 = h2_room_create();
     list_init(&f->servers);
     list_init(&f->strangers);

@@ -10,6 +10,14 @@
 
 struct h2_room;
 
+struct server;
+
+/** How a connection is served once its protocol is known. */
+struct front_codecs {
+    void (*start_h1)(struct server *s);
+    void (*start_h2)(struct server *s);
+};
+
 struct front_listener {
     struct listener listener;
     struct front *front; /* borrowed */
@@ -20,7 +28,8 @@ enum { FRONT_DRAIN_FIRST_MS = 1000 }; /* for a request that is on its way when a
 
 struct front {
     struct engine *engine;
-    struct front_listener *listeners; /* owned */
+    const struct front_codecs *codecs; /* static */
+    struct front_listener *listeners;  /* owned */
     size_t listener_count;
     struct h2_room *h2;    /* owned */
     struct list servers;   /* server.of_front, with a credential */
@@ -51,18 +60,17 @@ static inline void front_set_deadline(struct front *f, struct deadline *d, uint6
 void front_note(struct front *f, const char *event, const struct net_peer *peer,
                 enum corral_err why, const char *detail);
 
-/**
- * A connection whose peer is known, counted in house.connections already: hold it against the cap
- * of its address and serve it. Takes over the descriptor.
+/** refuse.c: close, count and log, with the setting that is behind it. CE_CLIENT_GONE: only close.
  */
-void front_admit(struct front_listener *fl, int fd, const struct net_address *peer);
-
-/** Close, count and log, with the setting that is behind it. CE_CLIENT_GONE: only close. */
 void front_refuse(struct front *f, int fd, enum corral_err why, const struct net_address *peer,
                   bool trusted);
 
-/** Wait for the PROXY header of a fresh descriptor, then front_admit. arrival.c */
-void arrival_start(struct front_listener *from, int fd, const struct net_address *peer);
+/** What takes over a descriptor when it is known whose connection it is. */
+typedef void (*front_admit)(struct front_listener *fl, int fd, const struct net_address *peer);
+
+/** Wait for the PROXY header of a fresh descriptor, then `admit`. arrival.c */
+void arrival_start(struct front_listener *from, int fd, const struct net_address *peer,
+                   front_admit admit);
 void arrival_drain_all(struct front *f);
 void arrival_close_all(struct front *f);
 

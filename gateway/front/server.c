@@ -142,9 +142,9 @@ static void on_first_open(struct conn *c)
 
     s->certificate = tls_conn_peer_names(c);
     if (tls_conn_chose_h2(c) || !c->offers_h1) {
-        h2_server_start(s);
+        s->front->codecs->start_h2(s);
     } else {
-        h1_server_start(s);
+        s->front->codecs->start_h1(s);
     }
 }
 
@@ -160,9 +160,9 @@ static size_t on_first_data(struct conn *c, struct slice bytes)
         return 0;
     }
     if (alike) {
-        h2_server_start(s);
+        s->front->codecs->start_h2(s);
     } else {
-        h1_server_start(s);
+        s->front->codecs->start_h1(s);
     }
     return c->events->on_data(c, bytes);
 }
@@ -217,9 +217,9 @@ void server_start(struct front_listener *fl, int fd, const struct net_address *p
         return; /* ALPN decides; the handshake has its own deadline */
     }
     if (protocols == PROTOCOL_HTTP_1_1) {
-        h1_server_start(s);
+        s->front->codecs->start_h1(s);
     } else if (protocols == PROTOCOL_H2) {
-        h2_server_start(s);
+        s->front->codecs->start_h2(s);
     } else {
         front_set_deadline(f, &s->deadline,
                            f->draining ? (uint64_t)FRONT_DRAIN_FIRST_MS

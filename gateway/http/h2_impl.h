@@ -1,7 +1,7 @@
 /**
- * Shared by the files of http/h2 only. h2_session.c: receiving. h2_send.c: answering. h2_head.c: a
- * header block becomes a request. h2_message.c: what is malformed. h2_guard.c: budgets.
- * h2_memory.c: where nghttp2's memory is from.
+ * Shared by the files of http/h2 only. h2_session.c: receiving. h2_send.c: answering. h2_end.c: the
+ * end. h2_head.c: a header block becomes a request. h2_message.c: what is malformed. h2_guard.c:
+ * budgets. h2_memory.c: where nghttp2's memory is from.
  */
 #ifndef CORRAL_HTTP_H2_IMPL_H
 #define CORRAL_HTTP_H2_IMPL_H

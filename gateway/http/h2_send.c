@@ -154,31 +154,6 @@ bool h2_session_has_output(const struct h2_session *s)
 
 /* ---- what the front asks for ---- */
 
-void h2_must(int result)
-{
-    if (result == NGHTTP2_ERR_NOMEM) {
-        mem_exhausted();
-    }
-}
-
-void h2_session_announce_end(struct h2_session *s)
-{
-    if (!s->refusing && !s->announced) {
-        s->announced = true;
-        h2_must(nghttp2_submit_shutdown_notice(s->ng));
-    }
-}
-
-void h2_session_refuse_new(struct h2_session *s)
-{
-    if (!s->refusing) {
-        s->refusing = true;
-        s->guard.accept_until = nghttp2_session_get_last_proc_stream_id(s->ng);
-        h2_must(nghttp2_submit_goaway(s->ng, NGHTTP2_FLAG_NONE, s->guard.accept_until,
-                                      NGHTTP2_NO_ERROR, NULL, 0));
-    }
-}
-
 /* A name in small letters: RFC 9113 section 8.2.1. */
 static size_t lower(struct slice name, char *out)
 {

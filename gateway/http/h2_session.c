@@ -14,33 +14,6 @@ static struct h2_stream *stream_of(const struct h2_session *s, int32_t id)
     return nghttp2_session_get_stream_user_data(s->ng, id);
 }
 
-/* The connection ends: a GOAWAY is queued, and what comes in is not read any more. */
-void h2_session_fail(struct h2_session *s, enum corral_err why)
-{
-    static const struct {
-        enum corral_err why;
-        uint32_t code;
-    } codes[] = {
-        {CE_H2_PROTOCOL, NGHTTP2_PROTOCOL_ERROR},
-        {CE_H2_PREFACE, NGHTTP2_PROTOCOL_ERROR},
-        {CE_H2_PREFACE_TIMEOUT, NGHTTP2_NO_ERROR},
-        {CE_H2_SETTINGS_TIMEOUT, NGHTTP2_SETTINGS_TIMEOUT},
-        {CE_H2_STREAM_CLOSED, NGHTTP2_STREAM_CLOSED},
-        {CE_H2_STREAM_ID, NGHTTP2_PROTOCOL_ERROR},
-        {CE_NO_MEMORY, NGHTTP2_INTERNAL_ERROR},
-        {CE_OK, NGHTTP2_NO_ERROR},
-    };
-    uint32_t code = NGHTTP2_ENHANCE_YOUR_CALM;
-
-    for (size_t i = 0; i < ARRAY_LEN(codes); i++) {
-        code = codes[i].why == why ? codes[i].code : code;
-    }
-    if (s->fault == CE_OK) {
-        s->fault = why;
-        s->is_mute = nghttp2_session_terminate_session(s->ng, code) != 0;
-    }
-}
-
 static int on_begin_headers(nghttp2_session *ng, const nghttp2_frame *frame, void *arg)
 {
     struct h2_session *s = arg;

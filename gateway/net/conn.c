@@ -32,9 +32,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg);
 
 static void destroy_reaped(struct reapable *r)
 {
-    struct conn *c = CONTAINER_OF(r, struct conn, reapable);
-
-    free(c);
+    free(CONTAINER_OF(r, struct conn, reapable));
 }
 
 /*
@@ -59,7 +57,7 @@ static void arm_read(struct conn *c, bool on)
 }
 
 /* It is rare, and half of what a connection would weigh. */
-void conn_arm_write(struct conn *c, bool on)
+static void arm_write(struct conn *c, bool on)
 {
     if (on == (c->write_event != NULL)) {
         return;
@@ -83,7 +81,7 @@ void conn_close(struct conn *c, enum corral_err why)
     set_state(c, CONN_CLOSED);
     deadline_cancel(&c->deadline);
     event_del(&c->read_event);
-    conn_arm_write(c, false);
+    arm_write(c, false);
     list_unlink(&c->dirty_link);
     if (c->again) {
         worker_forget_again(c->worker, c);
@@ -191,7 +189,7 @@ static void flush_handshake(struct conn *c)
     if (result == IO_BROKEN) {
         conn_close(c, CE_TLS_HANDSHAKE);
     } else {
-        conn_arm_write(c, result == IO_AGAIN);
+        arm_write(c, result == IO_AGAIN);
     }
 }
 
@@ -216,13 +214,13 @@ void conn_flush(struct conn *c)
     }
     if (result == IO_AGAIN) {
         c->want_drained = true;
-        conn_arm_write(c, true);
+        arm_write(c, true);
         if (c->state == CONN_OPEN && c->events->on_blocked != NULL) {
             c->events->on_blocked(c);
         }
         return;
     }
-    conn_arm_write(c, false);
+    arm_write(c, false);
     if (c->state == CONN_FINISHING) {
         start_linger(c);
         return;
@@ -339,6 +337,15 @@ static void on_end(struct conn *c, enum io_result result)
     }
 }
 
+/* TLS has records of its own to send (handshake, KeyUpdate, alerts) that the kernel did not take.
+ */
+static void arm_for_wire(struct conn *c)
+{
+    if (c->wire != NULL) {
+        arm_write(c, true);
+    }
+}
+
 /*
  * One read into the worker's scratch: what it brought is flushed before more is taken, so that a
  * slow peer on the other side holds one read's worth. The owner may close or pause us in on_data.
@@ -348,6 +355,7 @@ static void read_some(struct conn *c)
     size_t len = 0;
     enum io_result result = c->transport->read(c, c->worker->scratch, WORKER_SCRATCH_BYTES, &len);
 
+    arm_for_wire(c);
     if (result == IO_OK) {
         deliver(c, slice_of(c->worker->scratch, len));
         ask_again(c);
@@ -360,6 +368,7 @@ static void handshake_step(struct conn *c)
 {
     enum io_result result = c->transport->handshake(c);
 
+    arm_for_wire(c);
     if (result == IO_AGAIN) {
         return;
     }
@@ -396,7 +405,7 @@ static void on_connected(struct conn *c)
     int error = 0;
     socklen_t len = sizeof(error);
 
-    conn_arm_write(c, false);
+    arm_write(c, false);
     if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
         conn_close(c, CE_UPSTREAM_CONNECT);
         return;
@@ -406,7 +415,7 @@ static void on_connected(struct conn *c)
     handshake_step(c);
 }
 
-void conn_read_again(struct conn *c)
+static void read_again(struct conn *c)
 {
     c->again = false;
     worker_touch(c->worker);
@@ -469,12 +478,20 @@ static void on_deadline(struct deadline *d)
     }
 }
 
+static void flush_dirty(struct list *link)
+{
+    conn_flush(CONTAINER_OF(link, struct conn, dirty_link));
+}
+
+static const struct worker_conn_ops worker_ops = {flush_dirty, read_again};
+
 static struct conn *make(struct worker *w, int fd, const struct conn_events *events, void *owner)
 {
     static const int on = 1;
     struct conn *c = xcalloc(1, sizeof(*c));
 
     c->worker = w;
+    w->conn_ops = &worker_ops;
     c->fd = fd;
     c->events = events;
     c->owner = owner;
@@ -544,7 +561,7 @@ struct conn *conn_connect(struct worker *w, const struct net_address *to, struct
         tls_conn_start_client(c, tls);
     }
     deadline_set(&w->wheel, &c->deadline, w->now_ms, timeout_ms);
-    conn_arm_write(c, true);
+    arm_write(c, true);
     return c;
 }
 

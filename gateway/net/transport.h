@@ -24,12 +24,6 @@ struct transport {
 extern const struct transport transport_plain;
 extern const struct transport transport_tls;
 
-/** Be called when the peer takes bytes again, or no more. */
-void conn_arm_write(struct conn *c, bool on);
-
-/** One read of a connection of worker.again. The worker calls it, once per turn. May close. */
-void conn_read_again(struct conn *c);
-
 /** Send from a block until it is empty or the kernel refuses. Adds to *sent. */
 enum io_result transport_send_block(struct conn *c, struct block **block, size_t *sent);
 

@@ -132,12 +132,7 @@ static enum io_result tls_handshake(struct conn *c)
     if (c->fault == NULL && (result == IO_BROKEN || result == IO_EOF)) {
         c->fault = fault_of(c);
     }
-    enum io_result shipped = ship(c);
-
-    if (shipped == IO_AGAIN) {
-        conn_arm_write(c, true);
-    }
-    return shipped == IO_BROKEN ? IO_BROKEN : result;
+    return ship(c) == IO_BROKEN ? IO_BROKEN : result;
 }
 
 enum { MAX_UNASKED_BYTES = 96 * 1024 }; /* above what one flush of data leaves */
@@ -153,9 +148,6 @@ static enum io_result tls_read(struct conn *c, char *out, size_t capacity, size_
 
         if (shipped == IO_BROKEN || block_len(c->wire) > MAX_UNASKED_BYTES) {
             return IO_BROKEN; /* answers to a peer that does not read them */
-        }
-        if (shipped == IO_AGAIN) {
-            conn_arm_write(c, true);
         }
     }
     if (c->key_updates > TLS_KEY_UPDATES_MAX) {

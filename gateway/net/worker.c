@@ -9,7 +9,6 @@
 
 #include "base/clock.h"
 #include "base/mem.h"
-#include "net/transport.h"
 
 enum { EXIT_OS_ERROR = 71 };
 
@@ -146,7 +145,7 @@ static void flush_dirty(struct worker *w)
     struct list *link;
 
     while ((link = list_pop_front(&w->dirty)) != NULL) {
-        conn_flush(CONTAINER_OF(link, struct conn, dirty_link));
+        w->conn_ops->flush(link);
     }
 }
 
@@ -184,7 +183,7 @@ static void read_again(struct worker *w)
 
         w->again[at++] = NULL;
         if (c != NULL) { /* else it has closed */
-            conn_read_again(c);
+            w->conn_ops->read_again(c);
         }
     }
     w->again_count -= at; /* those not reached, and those that came meanwhile */

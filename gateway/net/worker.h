@@ -45,6 +45,12 @@ struct reapable {
 
 struct conn;
 
+/** What a turn asks of connections. */
+struct worker_conn_ops {
+    void (*flush)(struct list *dirty_link); /* of worker.dirty */
+    void (*read_again)(struct conn *c);     /* of worker.again */
+};
+
 struct worker {
     unsigned index;
     struct event_base *base; /* owned */
@@ -52,7 +58,8 @@ struct worker {
     uint64_t now_ms;         /* the same */
     struct wheel wheel;
     struct block_pool blocks;
-    struct list dirty;   /* conn.dirty_link */
+    const struct worker_conn_ops *conn_ops; /* static; set with the first connection */
+    struct list dirty;                      /* conn.dirty_link */
     struct conn **again; /* owned; their TLS may hold whole records; NULL: it has closed */
     size_t again_count;
     size_t again_capacity;

@@ -47,45 +47,6 @@ void ledger_destroy(struct ledger *l)
     free(l);
 }
 
-/* Zeroed room for item `number` in a vector that numbers index directly. */
-static void *reach(void *items, size_t *count, uint32_t number, size_t item_size)
-{
-    if (number < *count) {
-        return items;
-    }
-    size_t next = (size_t)number + 1 + number / 2;
-
-    items = xrealloc(items, next * item_size);
-    memset((char *)items + *count * item_size, 0, (next - *count) * item_size);
-    *count = next;
-    return items;
-}
-
-struct model *ledger_model(struct ledger *l, uint32_t number)
-{
-    l->models = reach(l->models, &l->model_count, number, sizeof(*l->models));
-    return &l->models[number];
-}
-
-struct replica *ledger_replica(struct ledger *l, uint32_t number)
-{
-    l->replicas = reach(l->replicas, &l->replica_count, number, sizeof(*l->replicas));
-    return &l->replicas[number];
-}
-
-struct tenant *ledger_tenant(struct ledger *l, uint32_t number)
-{
-    l->tenants = reach(l->tenants, &l->tenant_count, number, sizeof(struct tenant *));
-    if (l->tenants[number] == NULL) {
-        struct tenant *t = xcalloc(1, sizeof(*t));
-
-        list_init(&t->flows);
-        t->settings = (struct ledger_tenant_settings){1, UINT32_MAX, UINT32_MAX};
-        l->tenants[number] = t;
-    }
-    return l->tenants[number];
-}
-
 static uint64_t input_units(uint32_t tokens)
 {
     return (uint64_t)tokens * LEDGER_INPUT_WEIGHT;
@@ -132,10 +93,23 @@ static bool dispatch_one(struct ledger *l, struct model *m)
     return true;
 }
 
-void ledger_dispatch(struct ledger *l, uint32_t model)
+static void dispatch(struct ledger *l, uint32_t model)
 {
     while (l->models[model].waiting > 0 && dispatch_one(l, &l->models[model])) {
         ;
+    }
+}
+
+/* The flows that waited for their tenant alone: it may run more again. */
+static void unpark(struct ledger *l, struct tenant *t)
+{
+    LIST_EACH(link, next, &t->flows)
+    {
+        struct flow *f = CONTAINER_OF(link, struct flow, of_tenant);
+
+        if (t->running < t->settings.max_running && ledger_flow_unpark(l, f)) {
+            dispatch(l, f->model);
+        }
     }
 }
 
@@ -154,7 +128,7 @@ void ledger_set_tenant(struct ledger *l, uint32_t tenant, const struct ledger_te
 
     t->settings = *s;
     t->known = true;
-    ledger_unpark(l, t);
+    unpark(l, t);
     ledger_unlock_and_notify(l);
 }
 
@@ -163,6 +137,18 @@ void ledger_set_replica(struct ledger *l, uint32_t replica, enum ledger_replica_
 {
     pthread_mutex_lock(&l->lock);
     ledger_apply_replica(l, replica, state, rows, count, now_ms);
+    for (uint32_t i = 0; i < l->model_count; i++) {
+        struct model *m = &l->models[i];
+        enum corral_err outlook = i == NO_MODEL ? CE_PENDING : ledger_model_outlook(l, m);
+
+        if (outlook == CE_OK) {
+            m->given_up = false;
+            dispatch(l, i);
+        } else if (outlook == CE_MODEL_UNKNOWN) {
+            ledger_strand(l, m, CE_PENDING); /* whether it is unknown or late, the caller knows */
+        }
+    }
+    (void)ledger_give_up_models(l, now_ms);
     ledger_unlock_and_notify(l);
 }
 
@@ -231,7 +217,7 @@ static enum corral_err enter(struct ledger *l, const struct ledger_request *requ
     }
     struct ticket *k = push_new(l, request);
 
-    ledger_dispatch(l, request->model);
+    dispatch(l, request->model);
     *out = (struct ticket_ref){k->index, k->generation};
     return k->state == TICKET_GRANTED ? take_at_once(l, k, out_grant) : hold_against_bounds(l, k);
 }
@@ -306,10 +292,10 @@ static void take_slot_back(struct ledger *l, struct ticket *k)
 /* A tenant has one slot less: let the next ones in. */
 static void dispatch_freed(struct ledger *l, struct tenant *t, uint32_t model, bool was_loading)
 {
-    ledger_unpark(l, t);
-    ledger_dispatch(l, model);
+    unpark(l, t);
+    dispatch(l, model);
     for (uint32_t i = 0; was_loading && i < l->model_count; i++) {
-        ledger_dispatch(l, i);
+        dispatch(l, i);
     }
 }
 
@@ -378,7 +364,7 @@ void ledger_cancel(struct ledger *l, struct ticket_ref ref)
 
         ledger_flow_remove(l, k);
         ledger_free_ticket(l, k);
-        ledger_dispatch(l, model); /* it may have stood in the way of others */
+        dispatch(l, model); /* it may have stood in the way of others */
     } else if (k != NULL && k->state == TICKET_STRANDED) {
         ledger_free_ticket(l, k);
     } else if (k != NULL) {
@@ -402,7 +388,7 @@ void ledger_first_byte(struct ledger *l, struct ticket_ref ref)
         r->loaded = true; /* the next poll may say otherwise */
         end_load(l, k);
         for (uint32_t i = 0; i < l->model_count; i++) {
-            ledger_dispatch(l, i);
+            dispatch(l, i);
         }
     }
     ledger_unlock_and_notify(l);

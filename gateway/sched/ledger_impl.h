@@ -37,7 +37,7 @@ struct row *ledger_choose_row(struct ledger *l, struct model *m);
  * lost a moment ago does. CE_NO_REPLICA: it was given up. CE_MODEL_UNKNOWN: none lists it. */
 enum corral_err ledger_model_outlook(struct ledger *l, const struct model *m);
 
-/** ledger_set_replica under the lock. */
+/** ledger_set_replica's rows and state; who waits for them is the caller's. */
 void ledger_apply_replica(struct ledger *l, uint32_t replica, enum ledger_replica_state state,
                           const struct ledger_row *rows, size_t count, uint64_t now_ms);
 
@@ -56,12 +56,10 @@ void ledger_flow_push(struct ledger *l, struct flow *f, struct ticket *k, enum f
 void ledger_flow_remove(struct ledger *l, struct ticket *k);
 /** The flow to serve next, keys mended, tenants at max_running parked; NULL: none. */
 struct flow *ledger_next_flow(struct ledger *l, struct model *m);
-void ledger_unpark(struct ledger *l, struct tenant *t);
+/** Into the heap again, when somebody of it waits. False: it is there, or nobody does. */
+bool ledger_flow_unpark(struct ledger *l, struct flow *f);
 void ledger_flow_charge(struct ledger *l, struct flow *f, uint64_t units);
 /** Take back what was charged too much. */
 void ledger_flow_refund(struct ledger *l, struct flow *f, uint64_t units);
-
-/** Hand out as many slots of a model as there are. */
-void ledger_dispatch(struct ledger *l, uint32_t model);
 
 #endif

@@ -179,18 +179,13 @@ struct flow *ledger_next_flow(struct ledger *l, struct model *m)
     return f;
 }
 
-void ledger_unpark(struct ledger *l, struct tenant *t)
+bool ledger_flow_unpark(struct ledger *l, struct flow *f)
 {
-    LIST_EACH(link, next, &t->flows)
-    {
-        struct flow *f = CONTAINER_OF(link, struct flow, of_tenant);
-
-        if (t->running < t->settings.max_running && f->waiting > 0 &&
-            f->heap_index == FLOW_NOT_IN_HEAP) {
-            lift(l, ledger_model(l, f->model), f, AHEAD_OF_EQUALS);
-            ledger_dispatch(l, f->model);
-        }
+    if (f->waiting == 0 || f->heap_index != FLOW_NOT_IN_HEAP) {
+        return false;
     }
+    lift(l, ledger_model(l, f->model), f, AHEAD_OF_EQUALS);
+    return true;
 }
 
 static uint64_t virtual_units(const struct tenant *t, uint64_t units)

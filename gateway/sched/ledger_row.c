@@ -200,16 +200,4 @@ void ledger_apply_replica(struct ledger *l, uint32_t replica, enum ledger_replic
         ledger_lose_replica(ledger_replica(l, replica), now_ms);
     }
     replace_rows(l, replica, state, rows, count);
-    for (uint32_t i = 0; i < l->model_count; i++) {
-        struct model *m = &l->models[i];
-        enum corral_err outlook = i == NO_MODEL ? CE_PENDING : ledger_model_outlook(l, m);
-
-        if (outlook == CE_OK) {
-            m->given_up = false;
-            ledger_dispatch(l, i);
-        } else if (outlook == CE_MODEL_UNKNOWN) {
-            ledger_strand(l, m, CE_PENDING); /* whether it is unknown or late, the caller knows */
-        }
-    }
-    (void)ledger_give_up_models(l, now_ms);
 }
