@@ -1,5 +1,7 @@
-"""Layers and lengths of STYLE: who may include whom, where third-party headers belong, how long things are."""
+"""Layers and lengths of STYLE: who may include whom, where third-party headers belong, how long things are, and that
+calls inside a room go one way."""
 
+import collections
 import pathlib
 import re
 import subprocess
@@ -20,6 +22,11 @@ ALSO = {"gateway/main.c": {"event2/", "openssl/", "cjson/", "yaml.h", "xxhash.h"
 MAX_FILE, MAX_HEADER, MAX_FUNCTION, MAX_PARAMETERS = 600, 150, 80, 6
 OPT_OUT = re.compile(r"/\* long: .+ \*/")
 MANY_PARAMETERS = re.compile(r"/\* parameters: .+ \*/")
+
+# Files of one room that still call each other in a circle; nothing may join them.
+CIRCLES = {"exchange": {"account.c", "admit.c", "answer.c", "body.c", "dispatch.c", "engine.c", "exchange.c", "fail.c",
+                        "limits.c", "relay.c", "steps.c"}}
+DEFINITION = re.compile(r"^(?!static\b)[A-Za-z_][^\n;{}]*?\b(\w+)\([^;{}]*?\)\n\{", re.M)
 
 errors = []
 
@@ -74,16 +81,50 @@ def check_parameters(path, text):
             errors.append(f"{path}:{line}: {count + 1} parameters (at most {MAX_PARAMETERS})")
 
 
+def code_of(text):
+    """Without comments and strings."""
+    return re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\])*"', " ", text, flags=re.S)
+
+
+def calls_of(files):
+    """For each file the files of its room that it names a function of."""
+    homes = {name: file for file, text in files.items() for name in DEFINITION.findall(text)}
+    return {file: {homes[word] for word in set(re.findall(r"\w+", text)) & set(homes)} - {file}
+            for file, text in files.items()}
+
+
+def reach(calls, start):
+    seen, left = set(), [start]
+    while left:
+        for other in calls[left.pop()] - seen:
+            seen.add(other)
+            left.append(other)
+    return seen
+
+
+def check_circles(rooms):
+    for room, files in sorted(rooms.items()):
+        calls = calls_of(files)
+        reached = {file: reach(calls, file) for file in files}
+        circle = {file for file in files if file in reached[file]}
+        for file in sorted(circle - CIRCLES.get(room, set())):
+            others = sorted(other for other in calls[file] if file in reached[other])
+            errors.append(f"gateway/{room}/{file}: calls in a circle, by {', '.join(others)}")
+
+
 def main():
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "gateway", "tests", "fuzz", "bench"],
         capture_output=True, text=True, check=True).stdout.split()
+    rooms = collections.defaultdict(dict)
     for path in sorted(set(listed)):
         if not path.endswith((".c", ".h")) or not pathlib.Path(path).exists():
             continue
         text = pathlib.Path(path).read_text()
         lines = text.splitlines()
         if path.startswith("gateway/"):
+            if path.endswith(".c"):
+                rooms[module_of(path)][pathlib.PurePath(path).name] = code_of(text)
             check_includes(path, text)
             if path.endswith(".h") and len(lines) > MAX_HEADER and not OPT_OUT.search(text):
                 errors.append(f"{path}: header of {len(lines)} lines (at most {MAX_HEADER})")
@@ -93,6 +134,7 @@ def main():
         check_functions(path, lines)
         if any(len(line) > 100 for line in lines) and path.startswith("gateway/"):
             errors.append(f"{path}: a line over 100 columns")
+    check_circles(rooms)
     for error in errors:
         print(error, file=sys.stderr)
     return 1 if errors else 0
