@@ -16,12 +16,20 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files aw
 
 
 def run(*args, user=None, program="CORRAL"):
+    """`user`: the program is opened before, since it may lie where only root comes by (in /root)."""
     def become():
         os.setgroups([])
         os.setgid(user)
         os.setuid(user)
-    done = subprocess.run([os.environ[program], *map(str, args)], capture_output=True, text=True, timeout=20,
+    path = os.environ[program]
+    if user:
+        opened = os.open(path, os.O_RDONLY)
+        os.set_inheritable(opened, True)
+        path = "/proc/self/fd/%d" % opened
+    done = subprocess.run([path, *map(str, args)], close_fds=not user, capture_output=True, text=True, timeout=20,
                           check=False, preexec_fn=become if user else None)
+    if user:
+        os.close(opened)
     assert not SANITIZER.search(done.stderr), done.stderr
     return done
 
