@@ -78,4 +78,15 @@ static inline char ascii_lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
+/** The value of a hexadecimal digit in either case, or -1. */
+static inline int ascii_hex(char c)
+{
+    char lower = ascii_lower(c);
+
+    if (c >= '0' && c <= '9') {
+        return c - '0';
+    }
+    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
+}
+
 #endif

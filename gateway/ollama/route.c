@@ -115,16 +115,6 @@ bool route_path_clean(struct slice path)
     return true;
 }
 
-static int hex_value(char c)
-{
-    char lower = ascii_lower(c);
-
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    return lower >= 'a' && lower <= 'f' ? lower - 'a' + 10 : -1;
-}
-
 /* What is no encoding stays: '%' is in no clean path. */
 struct slice route_path_decoded(struct slice path, struct arena *arena)
 {
@@ -138,8 +128,8 @@ struct slice route_path_decoded(struct slice path, struct arena *arena)
 
     for (size_t i = 0; i < path.len; i++) {
         bool encoded = path.ptr[i] == '%' && path.len - i > 2;
-        int high = encoded ? hex_value(path.ptr[i + 1]) : -1;
-        int low = encoded ? hex_value(path.ptr[i + 2]) : -1;
+        int high = encoded ? ascii_hex(path.ptr[i + 1]) : -1;
+        int low = encoded ? ascii_hex(path.ptr[i + 2]) : -1;
 
         out[n++] = high < 0 || low < 0 ? path.ptr[i] : (char)(high * 16 + low);
         i += high < 0 || low < 0 ? 0 : 2;

@@ -19,24 +19,13 @@ static int byte_at(const struct scan_text *t, size_t at)
     return at < t->text.len ? (unsigned char)t->text.ptr[at] : -1;
 }
 
-static int hex_value(int c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    if (c >= 'a' && c <= 'f') {
-        return c - 'a' + 10;
-    }
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 /* Four hex digits at `at`, or -1. */
 static int hex4(const struct scan_text *t, size_t at)
 {
     int value = 0;
 
     for (size_t i = 0; i < 4; i++) {
-        int digit = hex_value(byte_at(t, at + i));
+        int digit = at + i < t->text.len ? ascii_hex(t->text.ptr[at + i]) : -1;
 
         if (digit < 0) {
             return -1;

@@ -220,17 +220,15 @@ bool scan_next(struct scan_cursor *c, struct scan_value *out)
     return true;
 }
 
-static unsigned hex_value(char c)
-{
-    if (c >= '0' && c <= '9') {
-        return (unsigned)(c - '0');
-    }
-    return (unsigned)(ascii_lower(c) - 'a' + 10) & 15u;
-}
-
+/* Of checked text, and harmless on any other. */
 static unsigned hex4(const char *p)
 {
-    return hex_value(p[0]) << 12 | hex_value(p[1]) << 8 | hex_value(p[2]) << 4 | hex_value(p[3]);
+    unsigned value = 0;
+
+    for (size_t i = 0; i < 4; i++) {
+        value = value << 4 | ((unsigned)ascii_hex(p[i]) & 15u);
+    }
+    return value;
 }
 
 static size_t utf8_put(unsigned point, char out[static CHAR_BYTES])

@@ -312,16 +312,13 @@ static void take_unit(struct watch *w, unsigned unit)
 
 static void hex_digit(struct watch *w, char c)
 {
-    char low = ascii_lower(c);
-    bool digit = c >= '0' && c <= '9';
+    int value = ascii_hex(c);
 
-    if (!digit && !(low >= 'a' && low <= 'f')) {
+    if (value < 0) {
         w->broken = true;
         return;
     }
-    unsigned value = digit ? (unsigned)(c - '0') : (unsigned)(low - 'a' + 10);
-
-    w->escape_value = (uint16_t)((unsigned)w->escape_value << 4 | value);
+    w->escape_value = (uint16_t)((unsigned)w->escape_value << 4 | (unsigned)value);
     if (++w->escape_digits == 4) {
         w->state = IN_STRING;
         take_unit(w, w->escape_value);
