@@ -171,7 +171,7 @@ static void check_replica(struct check *c, const struct replica_settings *r, siz
            "%s", fault.text);
 }
 
-bool check_is_public(const struct settings *s)
+static bool is_public(const struct settings *s)
 {
     for (size_t i = 0; i < s->listener_count; i++) {
         if (s->listeners[i].parsed.len > 0 && !net_address_is_loopback(&s->listeners[i].parsed)) {
@@ -183,23 +183,16 @@ bool check_is_public(const struct settings *s)
 
 bool check_lets_somebody_in(const struct snapshot *s)
 {
-    return !check_is_public(&s->settings) || auth_has_credentials(s->auth);
+    return !is_public(&s->settings) || auth_has_credentials(s->auth);
 }
 
 static void warn_skipped(struct check *c, const struct auth *a)
 {
     const struct auth_fault *texts;
     size_t count = auth_skipped_keys(a, &texts);
-    size_t said = auth_skipped_texts(count);
-    char more[SENTENCE_BYTES];
 
-    for (size_t i = 0; i < said; i++) {
+    for (size_t i = 0; i < count; i++) {
         config_report(&c->errors, &c->places, CONFIG_WARNING, "api_keys_file", texts[i].text);
-    }
-    if (count > said) {
-        snprintf(more, sizeof(more), "%zu keys in all are for tenants that are not configured",
-                 count);
-        config_report(&c->errors, &c->places, CONFIG_WARNING, "api_keys_file", more);
     }
 }
 
@@ -226,8 +219,8 @@ static void check_api_keys(struct check *c)
                  "--file %s --tenant NAME` makes one",
                  all->api_keys_file, all->api_keys_file);
         config_report(&c->errors, &c->places,
-                      check_is_public(&c->settings) ? CONFIG_ERROR : CONFIG_WARNING,
-                      "api_keys_file", none);
+                      is_public(&c->settings) ? CONFIG_ERROR : CONFIG_WARNING, "api_keys_file",
+                      none);
     }
     auth_destroy(a);
 }

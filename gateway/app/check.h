@@ -10,7 +10,6 @@
 #include "base/attr.h"
 
 struct config_errors;
-struct settings;
 struct snapshot;
 
 enum check_depth {
@@ -28,9 +27,6 @@ bool check_text(const char *name, const char *text, enum check_depth depth);
 
 /** Print errors as check_text does, and free them. A reader of stderr that stopped ends it. */
 void check_print(const char *name, struct config_errors *errors);
-
-/** Whether a network can reach a listener of these. */
-bool check_is_public(const struct settings *s);
 
 /** Of a snapshot: whether somebody could come in, where a network can ask. */
 bool check_lets_somebody_in(const struct snapshot *s);

@@ -1,4 +1,3 @@
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -38,20 +37,6 @@ static int print_key(const char *key, const struct key_record *r, bool json)
     }
     buf_finish(&b);
     return err == CE_OK && fflush(stdout) == 0 ? CLI_OK : CLI_FAILED;
-}
-
-/* Against others who write it meanwhile; -1: the reason was printed. */
-static int lock_file(const struct cli_command *c, const char *file)
-{
-    int lock = keyfile_lock(file);
-
-    if (lock < 0 && errno == ELOOP) {
-        cli_fail(c, "%s: is a link that leads to no file; make the file there, or remove the link",
-                 file);
-    } else if (lock < 0) {
-        cli_fail(c, "%s: its folder cannot be locked: %m; make the folder first", file);
-    }
-    return lock;
 }
 
 static const char create_help[] =
@@ -125,10 +110,11 @@ static int key_create(int argc, char **argv)
         cli_fail(&c, "a user is at most 256 bytes of UTF-8 without control characters");
         return CLI_USAGE;
     }
-    int lock = lock_file(&c, file);
+    struct auth_fault fault = {{0}};
+    int lock = keyfile_lock(file, &fault);
 
     if (lock < 0) {
-        return CLI_FAILED;
+        return cli_fail(&c, "%s", fault.text);
     }
     int status = create(&c, file, tenant, user == NULL ? "" : user, json);
 
@@ -253,10 +239,11 @@ static int key_revoke(int argc, char **argv)
         cli_fail(&c, "which key? give its ID as `corral key list` prints it");
         return CLI_USAGE;
     }
-    int lock = lock_file(&c, file);
+    struct auth_fault fault = {{0}};
+    int lock = keyfile_lock(file, &fault);
 
     if (lock < 0) {
-        return CLI_FAILED;
+        return cli_fail(&c, "%s", fault.text);
     }
     int status = revoke_id(&c, file, id);
 

@@ -57,15 +57,9 @@ static void warn_keys(struct app *a, const struct snapshot *s)
 {
     const struct auth_fault *texts;
     size_t count = auth_skipped_keys(s->auth, &texts);
-    size_t said = auth_skipped_texts(count);
-    char more[64];
 
-    for (size_t i = 0; i < said; i++) {
+    for (size_t i = 0; i < count; i++) {
         log_event(a->log, LOG_WARN, "key.skipped", "detail", texts[i].text);
-    }
-    if (count > said) {
-        snprintf(more, sizeof(more), "%zu keys in all are skipped", count);
-        log_event(a->log, LOG_WARN, "key.skipped", "detail", more);
     }
     if (s->settings.auth.api_keys_file != NULL && !auth_has_credentials(s->auth)) {
         log_event(a->log, LOG_WARN, "keys.none", "detail",

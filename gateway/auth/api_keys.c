@@ -68,14 +68,19 @@ static char *credential_text(const char *id)
 /* A tenant that was taken out of the configuration must not take the others' keys with it. */
 static void skip(struct api_keys *k, const struct key_record *r, const char *path, size_t line)
 {
-    if (k->skipped_count < SKIPPED_TEXTS) {
-        k->skipped = k->skipped == NULL ? xcalloc(SKIPPED_TEXTS, sizeof(*k->skipped)) : k->skipped;
-        (void)auth_fault_set(&k->skipped[k->skipped_count],
+    if (k->skipped == NULL) {
+        k->skipped = xcalloc(SKIPPED_TEXTS + 1, sizeof(*k->skipped));
+    }
+    if (k->skipped_count++ < SKIPPED_TEXTS) {
+        (void)auth_fault_set(&k->skipped[k->skipped_count - 1],
                              "%s: line %zu: key %s is for tenant \"%.64s\", which is not "
                              "configured: it is skipped; add the tenant or remove the line",
                              path, line, r->id, r->tenant);
+    } else {
+        (void)auth_fault_set(&k->skipped[SKIPPED_TEXTS],
+                             "%zu keys in all are for tenants that are not configured",
+                             k->skipped_count);
     }
-    k->skipped_count++;
 }
 
 static enum corral_err take(struct api_keys *k, const struct key_record *r, size_t line,

@@ -72,13 +72,10 @@ bool auth_has_credentials(const struct auth *a)
 
 size_t auth_skipped_keys(const struct auth *a, const struct auth_fault **out)
 {
-    *out = a->api_keys.skipped;
-    return a->api_keys.skipped_count;
-}
+    size_t count = a->api_keys.skipped_count;
 
-size_t auth_skipped_texts(size_t skipped)
-{
-    return skipped < SKIPPED_TEXTS ? skipped : SKIPPED_TEXTS;
+    *out = a->api_keys.skipped;
+    return count <= SKIPPED_TEXTS ? count : SKIPPED_TEXTS + 1;
 }
 
 struct principal principal_copy(const struct principal *p, struct arena *arena)

@@ -56,12 +56,11 @@ bool auth_has_credentials(const struct auth *a);
 /**
  * Keys of tenants that are not configured: they are skipped.
  *
- * @param out  [out] a sentence for each of the first auth_skipped_texts(count) of them, with the
- *             line in the file; borrowed.
- * @return how many.
+ * @param out  [out] a sentence for each of the first of them, with its line in the file; when there
+ *             are more, the last sentence says how many in all. Borrowed.
+ * @return how many sentences.
  */
 size_t auth_skipped_keys(const struct auth *a, const struct auth_fault **out);
-size_t auth_skipped_texts(size_t skipped);
 
 struct auth_cache *auth_cache_create(void);
 void auth_cache_destroy(struct auth_cache *c);

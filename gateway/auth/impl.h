@@ -42,7 +42,8 @@ enum { SKIPPED_TEXTS = 16 };
 /** The API keys of a snapshot, found by hash. */
 struct api_keys {
     unsigned char salt[16];
-    struct auth_fault *skipped; /* owned; the first SKIPPED_TEXTS keys that are of no use */
+    struct auth_fault
+        *skipped; /* owned; the first SKIPPED_TEXTS keys that are of no use; the sum */
     size_t skipped_count;
     struct api_key *keys; /* owned */
     size_t count;

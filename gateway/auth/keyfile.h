@@ -72,10 +72,10 @@ void keyfile_finish(struct keyfile *f);
  * Hold off other writers from reading to writing: locks the folder of the file itself, which nobody
  * replaces.
  *
- * @return a descriptor; close() unlocks. -1 when the folder cannot be locked, or `path` is a link
- *         that leads to no file (ELOOP). Blocks.
+ * @return a descriptor; close() unlocks. -1, with the fault filled, when the folder cannot be
+ * locked or `path` is a link that leads to no file. Blocks.
  */
-int keyfile_lock(const char *path);
+int keyfile_lock(const char *path, struct auth_fault *out_fault);
 
 /** The folder that holds `path`: a descriptor, or -1. */
 int keyfile_open_folder(const char *path);

@@ -36,28 +36,40 @@ static char *resolve(const char *path)
     return xstrdup(path);
 }
 
-static enum corral_err unresolved(const char *path, struct auth_fault *out_fault)
+static enum corral_err unwritten(const char *path, struct auth_fault *out_fault)
 {
-    if (errno == ELOOP) {
-        return auth_fault_set(out_fault,
-                              "%s: is a link that leads to no file; make the file there, or remove "
-                              "the link",
-                              path);
-    }
     return auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno));
 }
 
-int keyfile_lock(const char *path)
+static enum corral_err leads_nowhere(const char *path, struct auth_fault *out_fault)
+{
+    return auth_fault_set(out_fault,
+                          "%s: is a link that leads to no file; make the file there, or remove the "
+                          "link",
+                          path);
+}
+
+int keyfile_lock(const char *path, struct auth_fault *out_fault)
 {
     char *real = resolve(path);
     int fd = real == NULL ? -1 : keyfile_open_folder(real);
 
-    free(real);
-    if (fd >= 0 && flock(fd, LOCK_EX) != 0) {
-        close(fd);
-        fd = -1;
+    if (fd >= 0 && flock(fd, LOCK_EX) == 0) {
+        free(real);
+        return fd;
     }
-    return fd;
+    if (real == NULL && errno == ELOOP) {
+        (void)leads_nowhere(path, out_fault);
+    } else {
+        (void)auth_fault_set(out_fault,
+                             "%s: its folder cannot be locked: %s; make the folder first", path,
+                             strerror(errno));
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(real);
+    return -1;
 }
 
 static bool write_all(int fd, struct slice bytes)
@@ -135,9 +147,7 @@ static enum corral_err fill(int fd, const char *path, struct slice bytes,
             return err;
         }
     }
-    return write_all(fd, bytes) && fsync(fd) == 0
-               ? CE_OK
-               : auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno));
+    return write_all(fd, bytes) && fsync(fd) == 0 ? CE_OK : unwritten(path, out_fault);
 }
 
 static enum corral_err replace(const char *path, struct slice bytes, struct auth_fault *out_fault)
@@ -149,15 +159,13 @@ static enum corral_err replace(const char *path, struct slice bytes, struct auth
     memcpy(temporary, path, len);
     memcpy(temporary + len, suffix, sizeof(suffix));
     int fd = mkostemp(temporary, O_CLOEXEC);
-    enum corral_err err =
-        fd < 0 ? auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno))
-               : fill(fd, path, bytes, out_fault);
+    enum corral_err err = fd < 0 ? unwritten(path, out_fault) : fill(fd, path, bytes, out_fault);
 
     if (fd >= 0 && close(fd) != 0 && err == CE_OK) {
-        err = auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno));
+        err = unwritten(path, out_fault);
     }
     if (err == CE_OK && rename(temporary, path) != 0) {
-        err = auth_fault_set(out_fault, "%s: cannot be written: %s", path, strerror(errno));
+        err = unwritten(path, out_fault);
     }
     if (err == CE_OK) {
         sync_folder(path);
@@ -176,7 +184,7 @@ enum corral_err keyfile_write(const char *path, const struct keyfile *f,
     enum corral_err err;
 
     if (real == NULL) {
-        return unresolved(path, out_fault);
+        return errno == ELOOP ? leads_nowhere(path, out_fault) : unwritten(path, out_fault);
     }
     err = keyfile_text(f, &b) == CE_OK
               ? replace(real, buf_slice(&b), out_fault)

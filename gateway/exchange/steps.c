@@ -275,8 +275,8 @@ static struct request_rules rules_of(const struct exchange *ex, const struct mod
     return rules;
 }
 
-/* What a replica would ask of others, although its name does not say so: a stub. */
-static bool is_stub(struct exchange *ex)
+/* Whether the model runs on another server (remote_host), although its name does not say so. */
+static bool is_elsewhere(struct exchange *ex)
 {
     const struct catalog_merged *tags = engine_view(ex->engine)->tags;
     const struct catalog_model *m =
@@ -316,7 +316,7 @@ bool exchange_body_passes(struct exchange *ex, enum corral_err err)
         return false;
     }
     ex->may_leave = rules.allow_remote;
-    if (!ex->may_leave && is_stub(ex)) {
+    if (!ex->may_leave && is_elsewhere(ex)) {
         exchange_fail(ex, CE_MODEL_REMOTE);
         return false;
     }
