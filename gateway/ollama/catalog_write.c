@@ -133,12 +133,15 @@ static enum corral_err write_listed(const struct catalog_model *m, struct buf *o
     return write_openai(m->spelled, m, out);
 }
 
+static bool may_leave(struct catalog_filter filter, const struct model_name *name)
+{
+    return filter.remote_allowed != NULL && filter.remote_allowed(name, filter.arg);
+}
+
 static bool may_see(struct catalog_filter filter, const struct catalog_model *m)
 {
-    bool passes = !m->remote ||
-                  (filter.remote_allowed != NULL && filter.remote_allowed(&m->name, filter.arg));
-
-    return passes && (filter.allowed == NULL || filter.allowed(&m->name, filter.arg));
+    return (!m->remote || may_leave(filter, &m->name)) &&
+           (filter.allowed == NULL || filter.allowed(&m->name, filter.arg));
 }
 
 static enum corral_err
@@ -203,12 +206,10 @@ enum corral_err catalog_write_v1_model(const struct catalog_merged *list, struct
     }
     const struct catalog_model *found = catalog_merged_find(list, &name);
 
-    if (err == CE_MODEL_REMOTE || (found != NULL && found->remote)) {
-        bool passes = filter.remote_allowed != NULL && filter.remote_allowed(&name, filter.arg);
+    bool remote = err == CE_MODEL_REMOTE || (found != NULL && found->remote);
 
-        if (!passes) {
-            return CE_MODEL_REMOTE;
-        }
+    if (remote && !may_leave(filter, &name)) {
+        return CE_MODEL_REMOTE;
     }
     if (found == NULL) {
         return CE_MODEL_UNKNOWN;
