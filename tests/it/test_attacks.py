@@ -156,7 +156,7 @@ def requests_in(data):
         length, at = int(head.group(1)), head.end()
         assert str(length).encode() == head.group(1) and len(data) >= at + length
         found.append(data[at:at + length])
-        json.loads(found[-1])
+        json.loads(found[-1].decode("utf-8", "replace"))  # what is no UTF-8 in a text goes on as it came
         data = data[at + length:]
     return found
 
