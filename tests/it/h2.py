@@ -142,6 +142,28 @@ class Connection:
             if not body:
                 return
 
+    def press(self, stream, size, pause=0.0):
+        """So many blanks, as windows allow, whatever is answered meanwhile, as httpx does; pause after each MiB. How
+        many went out: fewer when no window opens any more."""
+        left, paused, deadline = size, size, time.monotonic() + self.timeout
+        while left > 0:
+            room = min(16384, self.sent_window, self.credit.setdefault(stream, self.first_window()), left)
+            if room <= 0:
+                try:
+                    if self.pump(deadline):
+                        continue
+                except socket.timeout:
+                    pass
+                break
+            left -= room
+            self.sent_window -= room
+            self.credit[stream] -= room
+            self.frame(DATA, END_STREAM if left == 0 else 0, stream, b" " * room)
+            if paused - left > 1 << 20:
+                paused = left
+                time.sleep(pause)
+        return size - left
+
     def first_window(self):
         return self.peer.get(INITIAL_WINDOW, 65535)
 

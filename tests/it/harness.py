@@ -298,6 +298,13 @@ class Corral:
 
     # ---- looking ----
 
+    def refuses_connections(self):
+        try:
+            self.client(timeout=1).close()
+            return False
+        except OSError:
+            return True
+
     def text(self):
         return self.log.read_text(errors="replace") if self.log.exists() else ""
 

@@ -4,7 +4,6 @@ Many clients send their whole body before they read anything. Closing over bytes
 kernel send a RST, which takes the answer from them (RFC 9112 section 9.6); an HTTP/2 client without a window waits.
 """
 
-import socket
 import time
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 import h1
 import h2
 import recorder
-from harness import PROTOCOL, chat, together, wait_for
+from harness import PROTOCOL, together, wait_for
 
 H2 = PROTOCOL == "h2"
 SIZE = 25_000_000
@@ -41,30 +40,13 @@ def send_h1(corral, key, path, size, pause):
 
 
 def send_h2(corral, key, path, size, pause):
-    """As httpx: whatever comes, frames go out as windows allow, and nothing else is looked at before the end."""
     fields = [("content-type", "application/json"), ("content-length", str(size))]
     if key:
         fields.append(("authorization", "Bearer " + key))
     with h2.Connection(corral.address, timeout=20) as c:
         stream = c.headers(c.fields("POST", path, fields), end=False)
-        left, paused, deadline = size, size, time.monotonic() + 20
-        while left > 0:
-            room = min(16384, c.sent_window, c.credit.setdefault(stream, c.first_window()), left)
-            if room <= 0:
-                try:
-                    if c.pump(deadline):
-                        continue
-                except socket.timeout:
-                    pass
-                break
-            left -= room
-            c.sent_window -= room
-            c.credit[stream] -= room
-            c.frame(h2.DATA, h2.END_STREAM if left == 0 else 0, stream, b" " * room)
-            if paused - left > 1 << 20:
-                paused = left
-                time.sleep(pause)
-        return c.answer(stream, 1), size - left
+        sent = c.press(stream, size, pause)
+        return c.answer(stream, 1), sent
 
 
 def refused(corral, key, path, size=SIZE, pause=0.0):

@@ -133,14 +133,7 @@ def test_sigterm_drains(stable):
     assert idle.wait_end(2) == "fin", "an idle connection ends at once"
     ready = h1.ask(corral.health, h1.get("/readyz"))
     assert ready.status == 503 and b"draining" in ready.body
-
-    def closed():
-        try:
-            corral.client(timeout=1).close()
-            return False
-        except OSError:
-            return True
-    wait_for(closed, 2, "no new connections")
+    wait_for(corral.refuses_connections, 2, "no new connections")
     for client in running:
         answer = client.answer(timeout=10)
         assert answer.end == "whole" and answer.lines[-1]["eval_count"] == 80

@@ -202,14 +202,7 @@ def test_it_is_not_ready_and_serves_on_for_the_delay(stable):
         assert time.monotonic() - began < 1.8, "all of that within the delay"
         wait_for(lambda: corral.logged("drain.delay"), 1, "a line about it")
         assert not corral.logged("drain.begin")
-
-        def closed():
-            try:
-                corral.client(timeout=1).close()
-                return False
-            except OSError:
-                return True
-        wait_for(closed, 4, "no new connections")
+        wait_for(corral.refuses_connections, 4, "no new connections")
         assert 1.9 < time.monotonic() - began < 3
         answer = running.answer()
         assert answer.end == "whole" and answer.lines[-1]["eval_count"] == 200

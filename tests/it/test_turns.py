@@ -174,6 +174,27 @@ def test_tiny_chunks(measured):
     assert measured.longest(lambda: together(2, send)) <= LONGEST_MS
 
 
+@pytest.mark.parametrize("protocol", ["h1", "h2"])
+def test_bodies_that_are_refused_before_they_come(measured, protocol):
+    """60 MB of each of four strangers, all of it read and dropped after the 401 (limits.linger_bytes)."""
+    size, piece = 60 * 1000 * 1000, b"x" * 1000000
+
+    def over_h1():
+        with h1.Client(measured.corral.address, timeout=30) as client:
+            client.send(h1.request("POST", "/api/chat", [("Content-Length", str(size))]))
+            for _ in range(size // len(piece)):
+                client.send(piece)
+            assert client.answer().status == 401
+
+    def over_h2():
+        with h2.Connection(measured.corral.address, timeout=30) as c:
+            stream = c.headers(c.fields("POST", "/api/chat", [("content-length", str(size))]), end=False)
+            assert c.press(stream, size) == size
+            assert c.answer(stream).status == 401
+    send = over_h1 if protocol == "h1" else over_h2
+    assert measured.longest(lambda: together(4, lambda _: send())) <= LONGEST_MS
+
+
 def test_a_crowd_that_asks_at_once_and_one_that_is_late(measured):
     """400 requests that are there in the same moment; 400 heads whose time ends in the same moment."""
     def send():

@@ -14,22 +14,18 @@ EXTRA = {"session_id": "abc-123", "x_trace_id": "7"}
 V1, BASE, KEY = told["base"] + "/v1", told["base"], told["key"]
 
 
-def litellm(model, say, stream):
+def litellm(model, say, stream, provider="openai", base=V1):
     import litellm as library
-    answer = library.completion(model="openai/" + model, api_base=V1, api_key=KEY, max_tokens=24, stream=stream,
-                                messages=[{"role": "user", "content": say}], extra_headers=EXTRA, num_retries=0)
+    answer = library.completion(model="%s/%s" % (provider, model), api_base=base, api_key=KEY, max_tokens=24,
+                                stream=stream, messages=[{"role": "user", "content": say}], extra_headers=EXTRA,
+                                num_retries=0)
     if not stream:
         return [answer.choices[0].message.content]
     return [part.choices[0].delta.content for part in answer]
 
 
 def litellm_ollama(model, say, stream):
-    import litellm as library
-    answer = library.completion(model="ollama_chat/" + model, api_base=BASE, api_key=KEY, max_tokens=24, stream=stream,
-                                messages=[{"role": "user", "content": say}], extra_headers=EXTRA, num_retries=0)
-    if not stream:
-        return [answer.choices[0].message.content]
-    return [part.choices[0].delta.content for part in answer]
+    return litellm(model, say, stream, "ollama_chat", BASE)
 
 
 def pydantic_ai(model, say, stream):
